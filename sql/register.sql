@@ -1,0 +1,160 @@
+/*
+ * The register: authorities, NHS organisations, care settings, kinds of plan,
+ * and the plans themselves.
+ *
+ * Codes sort and compare as bytes (COLLATE "C"): they are identifiers, and the
+ * look-up scans their indexes.  src/register.c relies on the order of columns
+ * and on the names of the indexes.
+ */
+
+CREATE TABLE cpis.local_authority (
+	code text COLLATE "C" NOT NULL
+		CONSTRAINT local_authority_pkey PRIMARY KEY
+		CONSTRAINT local_authority_code_shape
+			CHECK (code ~ '^(E(06|08|09|10)[0-9]{6}|[A-Z0-9]{3,5})$'),
+	name text NOT NULL
+		CONSTRAINT local_authority_name_text
+			CHECK (name ~ '[^[:space:]]' AND name !~ '[[:cntrl:]]' AND octet_length(name) <= 200),
+	office_hours_phone text
+		CONSTRAINT local_authority_office_hours_phone_shape
+			CHECK (office_hours_phone ~ '^\+?[0-9]([0-9 ]{3,22})[0-9]$'),
+	emergency_duty_phone text NOT NULL
+		CONSTRAINT local_authority_emergency_duty_phone_shape
+			CHECK (emergency_duty_phone ~ '^\+?[0-9]([0-9 ]{3,22})[0-9]$')
+);
+REVOKE ALL ON TABLE cpis.local_authority FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.local_authority', '');
+COMMENT ON TABLE cpis.local_authority IS 'local authorities with children''s social care, who own plans and are notified';
+COMMENT ON COLUMN cpis.local_authority.code IS 'ONS code (E06, E08, E09 or E10 and six digits) or ODS code (three to five capitals and digits)';
+COMMENT ON COLUMN cpis.local_authority.name IS 'name as shown to NHS staff, up to 200 bytes';
+COMMENT ON COLUMN cpis.local_authority.office_hours_phone IS 'telephone in office hours; optional';
+COMMENT ON COLUMN cpis.local_authority.emergency_duty_phone IS 'telephone of the emergency duty team; mandatory';
+
+CREATE TABLE cpis.organisation (
+	code text COLLATE "C" NOT NULL
+		CONSTRAINT organisation_pkey PRIMARY KEY
+		CONSTRAINT organisation_code_shape CHECK (code ~ '^[A-Z0-9]{3,12}$'),
+	name text NOT NULL
+		CONSTRAINT organisation_name_text
+			CHECK (name ~ '[^[:space:]]' AND name !~ '[[:cntrl:]]' AND octet_length(name) <= 200),
+	commissioner text COLLATE "C"
+		CONSTRAINT organisation_commissioner_shape CHECK (commissioner ~ '^[A-Z0-9]{3,12}$')
+);
+REVOKE ALL ON TABLE cpis.organisation FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.organisation', '');
+COMMENT ON TABLE cpis.organisation IS 'NHS organisations whose staff may look children up';
+COMMENT ON COLUMN cpis.organisation.code IS 'ODS code: three to twelve capitals and digits';
+COMMENT ON COLUMN cpis.organisation.name IS 'name as shown in the access history, up to 200 bytes';
+COMMENT ON COLUMN cpis.organisation.commissioner IS 'ODS code of the commissioner';
+
+CREATE TABLE cpis.care_setting (
+	code text COLLATE "C" NOT NULL
+		CONSTRAINT care_setting_pkey PRIMARY KEY
+		CONSTRAINT care_setting_code_shape CHECK (code ~ '^[a-z0-9_]{1,32}$'),
+	name text NOT NULL,
+	unscheduled boolean NOT NULL
+);
+REVOKE ALL ON TABLE cpis.care_setting FROM PUBLIC;
+COMMENT ON TABLE cpis.care_setting IS 'care settings in which a child may be looked up; part of the extension';
+COMMENT ON COLUMN cpis.care_setting.code IS 'code as given to cpis_lookup()';
+COMMENT ON COLUMN cpis.care_setting.name IS 'name in words';
+COMMENT ON COLUMN cpis.care_setting.unscheduled IS 'one of the eight unscheduled settings of the guidance of December 2016?';
+
+INSERT INTO cpis.care_setting (code, name, unscheduled) VALUES
+	('emergency_department', 'Emergency Department', true),
+	('walk_in_centre', 'Walk-in Centre', true),
+	('minor_injury_unit', 'Minor Injury Unit', true),
+	('gp_out_of_hours', 'GP Out of Hours', true),
+	('nhs_111', '111 Service', true),
+	('ambulance', 'Ambulance Service', true),
+	('maternity', 'Maternity Unit', true),
+	('paediatric_ward', 'Paediatric Ward', true),
+	('general_practice', 'General practice', false),
+	('camhs', 'Child and adolescent mental health services', false),
+	('sexual_assault_referral_centre', 'Sexual assault referral centre', false),
+	('termination_of_pregnancy', 'Termination of pregnancy', false),
+	('school_nursing', 'School nursing', false),
+	('health_visiting', 'Health visiting', false),
+	('community_paediatrics', 'Community paediatrics', false),
+	('dentistry', 'Dentistry', false);
+
+CREATE TABLE cpis.plan_type (
+	code text COLLATE "C" NOT NULL
+		CONSTRAINT plan_type_pkey PRIMARY KEY
+		CONSTRAINT plan_type_code_shape CHECK (code ~ '^[a-z_]{1,32}$'),
+	name text NOT NULL,
+	snomed_ct_code text COLLATE "C" NOT NULL
+		CONSTRAINT plan_type_snomed_ct_code_shape CHECK (snomed_ct_code ~ '^[0-9]{6,18}$'),
+	retention_days integer NOT NULL
+		CONSTRAINT plan_type_retention_days_range CHECK (retention_days BETWEEN 0 AND 36525)
+);
+REVOKE ALL ON TABLE cpis.plan_type FROM PUBLIC;
+COMMENT ON TABLE cpis.plan_type IS 'kinds of plan; part of the extension';
+COMMENT ON COLUMN cpis.plan_type.code IS 'child_protection, looked_after or unborn';
+COMMENT ON COLUMN cpis.plan_type.name IS 'name in words';
+COMMENT ON COLUMN cpis.plan_type.snomed_ct_code IS 'SNOMED CT concept';
+COMMENT ON COLUMN cpis.plan_type.retention_days IS 'days for which a plan is held after its end date (guidance section 5.2)';
+
+INSERT INTO cpis.plan_type (code, name, snomed_ct_code, retention_days) VALUES
+	('child_protection', 'Child protection plan', '342191000000101', 365),
+	('looked_after', 'Looked after child', '764841000000100', 365),
+	('unborn', 'Unborn child subject to a child protection plan', '818901000000100', 365);
+
+/*
+ * Reference rows come with the script and are not dumped, so a change to them
+ * would be lost by dump and restore: refuse it.
+ */
+CREATE TRIGGER refuse_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.care_setting
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Its rows are part of the extension.');
+ALTER TABLE cpis.care_setting ENABLE ALWAYS TRIGGER refuse_change;
+CREATE TRIGGER refuse_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.plan_type
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Its rows are part of the extension.');
+ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER refuse_change;
+
+CREATE FUNCTION cpis.random_salt() RETURNS bytea
+	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_random_salt';
+REVOKE ALL ON FUNCTION cpis.random_salt() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.random_salt() IS '16 bytes from the strong random number generator';
+
+CREATE TABLE cpis.plan (
+	plan_id bigint GENERATED ALWAYS AS IDENTITY
+		CONSTRAINT plan_pkey PRIMARY KEY,
+	nhs_number @extschema@.nhs_number NOT NULL
+		CONSTRAINT plan_nhs_number_not_placeholder
+			CHECK (NOT @extschema@.nhs_number_is_placeholder(nhs_number)),
+	plan_type text COLLATE "C" NOT NULL
+		CONSTRAINT plan_plan_type_fkey REFERENCES cpis.plan_type,
+	local_authority text COLLATE "C" NOT NULL
+		CONSTRAINT plan_local_authority_fkey REFERENCES cpis.local_authority,
+	start_date date NOT NULL
+		CONSTRAINT plan_start_date_range CHECK (start_date BETWEEN '1948-07-05' AND '2999-12-31'),
+	end_date date
+		CONSTRAINT plan_end_date_range CHECK (end_date <= '2999-12-31'),
+	delete_date date
+		CONSTRAINT plan_delete_date_range CHECK (delete_date BETWEEN '1948-07-05' AND '2999-12-31'),
+	local_reference text
+		CONSTRAINT plan_local_reference_text
+			CHECK (local_reference ~ '[^[:space:]]' AND local_reference !~ '[[:cntrl:]]'
+				   AND octet_length(local_reference) <= 64),
+	submission_id bigint,
+	commitment_salt bytea NOT NULL DEFAULT cpis.random_salt()
+		CONSTRAINT plan_commitment_salt_length CHECK (octet_length(commitment_salt) = 16),
+	CONSTRAINT plan_end_date_not_before_start CHECK (end_date >= start_date),
+	CONSTRAINT plan_one_record UNIQUE (local_authority, nhs_number, plan_type, start_date)
+);
+REVOKE ALL ON TABLE cpis.plan FROM PUBLIC;
+CREATE INDEX plan_nhs_number_idx ON cpis.plan (nhs_number);
+SELECT pg_catalog.pg_extension_config_dump('cpis.plan', '');
+SELECT pg_catalog.pg_extension_config_dump('cpis.plan_plan_id_seq', '');
+COMMENT ON TABLE cpis.plan IS 'children with a child protection plan, looked after, or unborn with a plan: one row for each authority, number, kind and start';
+COMMENT ON COLUMN cpis.plan.plan_id IS 'identifier, named by audit events';
+COMMENT ON COLUMN cpis.plan.nhs_number IS 'number of the child; of the mother for an unborn child';
+COMMENT ON COLUMN cpis.plan.plan_type IS 'kind of plan, see cpis.plan_type';
+COMMENT ON COLUMN cpis.plan.local_authority IS 'authority that owns the record, see cpis.local_authority';
+COMMENT ON COLUMN cpis.plan.start_date IS 'day on which the plan starts';
+COMMENT ON COLUMN cpis.plan.end_date IS 'day on which the plan ended; NULL while it runs';
+COMMENT ON COLUMN cpis.plan.delete_date IS 'day from which the record is no longer held, where the authority sent one: added in error, or no end date could be sent';
+COMMENT ON COLUMN cpis.plan.local_reference IS 'the authority''s own reference, up to 64 bytes; never disclosed';
+COMMENT ON COLUMN cpis.plan.submission_id IS 'submission that wrote the record last';
+COMMENT ON COLUMN cpis.plan.commitment_salt IS '16 random bytes that go with the row and make its removal provable without telling what it held';
+COMMENT ON SEQUENCE cpis.plan_plan_id_seq IS 'numbers of cpis.plan.plan_id';

@@ -1,0 +1,28 @@
+/*
+ * What the rest of the script stands on: an encoding in which every name can
+ * be written, and the schema of the tables.
+ *
+ * The functions and types named nhs_number* and cpis_* go to the schema chosen
+ * in CREATE EXTENSION; everything else is in schema cpis.
+ */
+
+DO $$
+BEGIN
+	IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'feature_not_supported',
+			MESSAGE = 'extension "cpis" needs a database with encoding UTF8',
+			DETAIL = pg_catalog.format('The encoding of database "%s" is %s.',
+				pg_catalog.current_database(), pg_catalog.getdatabaseencoding()),
+			HINT = 'Create the database with CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
+	END IF;
+END
+$$;
+
+CREATE SCHEMA cpis;
+COMMENT ON SCHEMA cpis IS 'Child Protection - Information Sharing: register and audit trail';
+
+CREATE FUNCTION cpis.refuse_change() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_refuse_change';
+REVOKE ALL ON FUNCTION cpis.refuse_change() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.refuse_change() IS 'trigger: refuses the statement, giving its argument as the reason';

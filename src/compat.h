@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Differences between PostgreSQL 15 and 18.
+ *
+ * Every test of PG_VERSION_NUM in the project stands here.  Include it after
+ * postgres.h; it brings the headers that its own macros need.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_COMPAT_H
+#define CPIS_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "cpis needs PostgreSQL 15 or newer"
+#endif
+
+#include "executor/executor.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+/* 16 brought errors that a caller may ask to have saved instead of thrown. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define CPIS_SOFT_ERROR(fcinfo, ...) \
+	ereturn((fcinfo)->context, (Datum) 0, __VA_ARGS__)
+#else
+#define CPIS_SOFT_ERROR(fcinfo, ...) \
+	do { \
+		ereport(ERROR, __VA_ARGS__); \
+		PG_RETURN_NULL(); \
+	} while (0)
+#endif
+
+/* 16 can restrict index insertion to summarizing indexes; cpis never does. */
+#if PG_VERSION_NUM >= 160000
+#define CPIS_EXEC_INSERT_INDEX_TUPLES(info, slot, estate) \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
+#else
+#define CPIS_EXEC_INSERT_INDEX_TUPLES(info, slot, estate) \
+	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* 17 has a registry of DSM segments; 15 and 16 need a block of main memory. */
+#if PG_VERSION_NUM >= 170000
+#include "storage/dsm_registry.h"
+#define CPIS_HAVE_NAMED_DSM 1
+#endif
+
+/* 17 names the wait events of extensions. */
+#if PG_VERSION_NUM >= 170000
+#define CPIS_WAIT_EVENT(name) WaitEventExtensionNew(name)
+#else
+#define CPIS_WAIT_EVENT(name) PG_WAIT_EXTENSION
+#endif
+
+/* 17 renamed the number by which a process is found in ProcGlobal. */
+#if PG_VERSION_NUM >= 170000
+#define CPIS_MY_PROC_NUMBER MyProcNumber
+#else
+#define CPIS_MY_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
+/* 17 added these settings, which a background worker must not inherit. */
+#if PG_VERSION_NUM >= 170000
+#define CPIS_HAVE_TRANSACTION_TIMEOUT 1
+#define CPIS_HAVE_EVENT_TRIGGERS 1
+#endif
+
+/* 18 lets a module name itself and its version. */
+#if PG_VERSION_NUM >= 180000
+#define CPIS_MODULE_MAGIC \
+	PG_MODULE_MAGIC_EXT(.name = "cpis", .version = CPIS_VERSION)
+#else
+#define CPIS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif							/* CPIS_COMPAT_H */
