@@ -73,7 +73,7 @@ CREATE FUNCTION cpis_access_history(
 	OUT organisation_name text,
 	OUT care_setting text)
 	RETURNS SETOF record
-	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 25 COST 10000
+	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 25 COST 10000
 	AS 'MODULE_PATHNAME', 'cpis_access_history';
 REVOKE ALL ON FUNCTION cpis_access_history(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cpis_access_history(bigint) TO cpis_clinical;

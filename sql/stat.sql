@@ -17,7 +17,6 @@ CREATE FUNCTION cpis.stat_counters(
 	RETURNS record
 	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_stat_counters';
 REVOKE ALL ON FUNCTION cpis.stat_counters() FROM PUBLIC;
-GRANT USAGE ON SCHEMA cpis TO pg_monitor;
 GRANT EXECUTE ON FUNCTION cpis.stat_counters() TO pg_monitor;
 COMMENT ON FUNCTION cpis.stat_counters() IS 'the counters behind view cpis_stat';
 

@@ -254,7 +254,8 @@ wake(int proc_number)
 static QueueDatabase *
 find_database(bool create)
 {
-	int			unused = -1;
+	int			empty = -1;
+	int			idle = -1;
 	QueueDatabase *entry;
 
 	if (my_database >= 0 && queue->databases[my_database].oid == MyDatabaseId)
@@ -268,22 +269,23 @@ find_database(bool create)
 			my_database = i;
 			return entry;
 		}
-		if (entry->oid == InvalidOid ?
-			(unused < 0 || queue->databases[unused].oid != InvalidOid) :
-			(unused < 0 && entry->writer == WRITER_NONE &&
-			 pg_atomic_read_u32(&entry->depth) == 0))
-			unused = i;
+		if (entry->oid == InvalidOid)
+		{
+			if (empty < 0)
+				empty = i;
+		}
+		else if (idle < 0 && entry->writer == WRITER_NONE &&
+				 pg_atomic_read_u32(&entry->depth) == 0)
+			idle = i;
 	}
-	if (!create || unused < 0)
+	if (!create || (empty < 0 && idle < 0))
 		return NULL;
 
-	my_database = unused;
-	entry = &queue->databases[unused];
+	my_database = (empty >= 0) ? empty : idle;
+	entry = &queue->databases[my_database];
 	entry->oid = MyDatabaseId;
 	entry->head = entry->tail = NO_SLOT;
-	entry->writer = WRITER_NONE;
 	entry->counted_since = GetCurrentTimestamp();
-	pg_atomic_write_u32(&entry->depth, 0);
 	for (int c = 0; c < QUEUE_NCOUNTERS; c++)
 		pg_atomic_write_u64(&entry->counters[c], 0);
 	return entry;
@@ -314,6 +316,13 @@ unlink_slot(QueueDatabase *entry, QueueSlot *slot)
 		entry->tail = slot->previous;
 	else
 		queue->slots[slot->next].previous = slot->previous;
+}
+
+static void
+set_failure(QueueSlot *slot, int sqlerrcode, const char *message)
+{
+	slot->sqlerrcode = sqlerrcode;
+	strlcpy(slot->message, message, QUEUE_MESSAGE_SIZE);
 }
 
 /*
@@ -387,9 +396,8 @@ QueueSubmit(QueueSlot *slot)
 	 */
 	if (entry == NULL)
 	{
-		slot->sqlerrcode = ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
-		strlcpy(slot->message, "too many databases look children up at once",
-				QUEUE_MESSAGE_SIZE);
+		set_failure(slot, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+					"too many databases look children up at once");
 		pg_atomic_write_u32(&slot->state, QUEUE_SLOT_FAILED);
 	}
 	else if (writer_proc_number >= 0)
@@ -397,15 +405,21 @@ QueueSubmit(QueueSlot *slot)
 }
 
 /*
- * Give the request up.  Answers true where it is out of reach of the writer,
- * false where the writer was quicker and the slot now holds its answer.  After
- * true, the event may have been recorded if the writer had taken it.
+ * Give this backend's request up.  Answers true where it is out of reach of
+ * the writer, false where the writer was quicker and the slot now holds its
+ * answer.  After true, the event may have been recorded if the writer had
+ * taken it.
  */
 bool
-QueueWithdraw(QueueSlot *slot)
+QueueWithdraw(void)
 {
+	QueueSlot  *slot = my_slot;
 	uint32		taken = QUEUE_SLOT_TAKEN;
 	bool		was_queued;
+
+	/* Abandoned before, and perhaps somebody else's by now. */
+	if (slot == NULL)
+		return true;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	was_queued = (QueueSlotGetState(slot) == QUEUE_SLOT_QUEUED);
@@ -524,11 +538,11 @@ QueueTake(QueueSlot **batch, int most)
 }
 
 /*
- * Hand a taken slot back in its final state and wake the requester, or free
- * the slot where the requester has gone.
+ * Hand a taken slot back in its final state and wake the requester.  Answers
+ * false where the requester has gone: the slot is then the writer's to free.
  */
-static void
-answer(QueueSlot *slot, QueueSlotState state)
+static bool
+hand_back(QueueSlot *slot, QueueSlotState state)
 {
 	uint32		taken = QUEUE_SLOT_TAKEN;
 	int			proc_number = slot->proc_number;
@@ -536,9 +550,16 @@ answer(QueueSlot *slot, QueueSlotState state)
 	pg_atomic_fetch_sub_u32(&queue->databases[slot->database].depth, 1);
 
 	/* The swap is a barrier: the answer is visible before the state. */
-	if (pg_atomic_compare_exchange_u32(&slot->state, &taken, state))
-		wake(proc_number);
-	else
+	if (!pg_atomic_compare_exchange_u32(&slot->state, &taken, state))
+		return false;
+	wake(proc_number);
+	return true;
+}
+
+static void
+answer(QueueSlot *slot, QueueSlotState state)
+{
+	if (!hand_back(slot, state))
 	{
 		LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 		free_slot(slot);
@@ -562,8 +583,7 @@ QueueAnswerRecorded(QueueSlot *slot)
 void
 QueueAnswerFailed(QueueSlot *slot, int sqlerrcode, const char *message)
 {
-	slot->sqlerrcode = sqlerrcode;
-	strlcpy(slot->message, message, QUEUE_MESSAGE_SIZE);
+	set_failure(slot, sqlerrcode, message);
 	answer(slot, QUEUE_SLOT_FAILED);
 }
 
@@ -591,36 +611,40 @@ QueueWriterLeaveIfIdle(void)
 /*
  * Stop being the writer: what is taken and unanswered has failed, and whoever
  * is queued looks again, so that one of them starts the next writer.
+ *
+ * All under the lock: it keeps slots from moving between databases, and the
+ * next writer from taking any before this one is done with its own.
  */
 void
 QueueWriterLeave(void)
 {
 	QueueDatabase *entry;
-	int			database;
 
 	if (!am_writer)
 		return;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	entry = find_database(false);
-	entry->writer = WRITER_NONE;
-	database = entry - queue->databases;
-	am_writer = false;
-	LWLockRelease(&queue->lock);
-
 	for (int i = 0; i < queue->nslots; i++)
 	{
 		QueueSlot  *slot = &queue->slots[i];
 		QueueSlotState state = QueueSlotGetState(slot);
 
-		if (slot->database != database)
+		if (slot->database != entry - queue->databases)
 			continue;
 		if (state == QUEUE_SLOT_TAKEN || state == QUEUE_SLOT_ABANDONED)
-			QueueAnswerFailed(slot, ERRCODE_ADMIN_SHUTDOWN,
-							  "the writer was terminated");
+		{
+			set_failure(slot, ERRCODE_ADMIN_SHUTDOWN,
+						"the writer was terminated");
+			if (!hand_back(slot, QUEUE_SLOT_FAILED))
+				free_slot(slot);
+		}
 		else if (state == QUEUE_SLOT_QUEUED)
 			wake(slot->proc_number);
 	}
+	entry->writer = WRITER_NONE;
+	am_writer = false;
+	LWLockRelease(&queue->lock);
 }
 
 /*
@@ -631,18 +655,13 @@ queue_at_exit(int code, Datum arg)
 {
 	QueueWriterLeave();
 
+	(void) QueueWithdraw();
 	if (my_slot != NULL)
 	{
-		QueueSlot  *slot = my_slot;
-
-		(void) QueueWithdraw(slot);
-		if (my_slot != NULL)
-		{
-			LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
-			free_slot(slot);
-			LWLockRelease(&queue->lock);
-			my_slot = NULL;
-		}
+		LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+		free_slot(my_slot);
+		LWLockRelease(&queue->lock);
+		my_slot = NULL;
 	}
 }
 

@@ -15,7 +15,7 @@
 #include "utils/elog.h"
 
 /* Room for one request, and for what went wrong with it, in bytes. */
-#define QUEUE_PAYLOAD_SIZE 3072
+#define QUEUE_PAYLOAD_SIZE 3584
 #define QUEUE_MESSAGE_SIZE 256
 
 /* The life of a slot; queue.c says who may change what. */
@@ -75,7 +75,7 @@ extern bool QueueGetStatistics(QueueStatistics *statistics);
 /* The requester. */
 extern QueueSlot *QueueReserve(void);
 extern void QueueSubmit(QueueSlot *slot);
-extern bool QueueWithdraw(QueueSlot *slot);
+extern bool QueueWithdraw(void);
 extern bool QueueClaimWriterStart(void);
 extern void QueueWriterStartFailed(void);
 

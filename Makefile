@@ -1,0 +1,83 @@
+EXTENSION = cpis
+# The version of the extension stands in cpis.control and nowhere else.
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" cpis.control)
+
+MODULE_big = cpis
+OBJS = \
+	src/audit_event.o \
+	src/bulk_insert.o \
+	src/cpis.o \
+	src/entitlement.o \
+	src/history.o \
+	src/log_guard.o \
+	src/lookup.o \
+	src/mod11.o \
+	src/month.o \
+	src/nhs_number.o \
+	src/notification.o \
+	src/queue.o \
+	src/record.o \
+	src/refuse_change.o \
+	src/register.o \
+	src/relation.o \
+	src/stat.o \
+	src/trail.o \
+	src/writer.o
+
+# Joined in this order into the extension script.
+SQL = \
+	sql/schema.sql \
+	sql/nhs_number.sql \
+	sql/entitlement.sql \
+	sql/register.sql \
+	sql/audit.sql \
+	sql/notification.sql \
+	sql/lookup.sql \
+	sql/stat.sql
+SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(SCRIPT)
+
+PG_CPPFLAGS = -DCPIS_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=cpis
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --load-extension=cpis
+EXTRA_CLEAN = $(SCRIPT) META.json test/unit/mod11_test
+
+ifneq ($(filter check demo,$(MAKECMDGOALS)),)
+
+# These install what is missing, PGXS included, so they do not need it here.
+.PHONY: check demo
+check:
+	test/check
+demo:
+	test/demo/demo
+
+else
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS): $(wildcard src/*.h) cpis.control
+
+endif
+
+$(SCRIPT): $(SQL) cpis.control Makefile
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $(SQL); } > $@
+
+META.json: META.json.in cpis.control
+	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
+
+# The pure C files on their own, without PostgreSQL.
+test/unit/mod11_test: test/unit/mod11_test.c src/mod11.c src/mod11.h
+	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -Isrc -o $@ test/unit/mod11_test.c src/mod11.c
+
+.PHONY: unit dist
+unit: test/unit/mod11_test
+	test/unit/mod11_test
+
+dist: META.json
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --add-file=META.json --output=$(EXTENSION)-$(EXTVERSION).zip HEAD

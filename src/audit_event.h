@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * audit_event.h
+ *	  An event of the audit trail: as a C struct, as canonical bytes, as a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_AUDIT_EVENT_H
+#define CPIS_AUDIT_EVENT_H
+
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "datatype/timestamp.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+
+/* Limits, in bytes without the terminating zero. */
+#define WORKER_NAME_LENGTH 200
+#define LOCATION_LENGTH 200
+#define REQUEST_ID_LENGTH 128
+#define JOB_ROLE_LENGTH 100
+#define WORKER_ID_LENGTH 64
+#define SYSTEM_ID_LENGTH 64
+#define CARE_SETTING_LENGTH 32
+#define ORGANISATION_LENGTH 12
+#define LOCAL_AUTHORITY_LENGTH 12
+#define AUDIT_DETAIL_LENGTH 200
+#define PLANS_PER_LOOKUP 64
+
+#define AUDIT_SALT_LENGTH 16
+
+/*
+ * Columns of cpis.audit_event, in order.  All but the last are also the tags
+ * of the canonical bytes.
+ */
+typedef enum AuditColumn
+{
+	AUDIT_EVENT_ID = 1,
+	AUDIT_RECORDED_AT,
+	AUDIT_ACTION,
+	AUDIT_OUTCOME,
+	AUDIT_NHS_NUMBER,
+	AUDIT_WORKER_NAME,
+	AUDIT_WORKER_ID,
+	AUDIT_JOB_ROLE,
+	AUDIT_SYSTEM_ID,
+	AUDIT_LOCATION,
+	AUDIT_REQUEST_ID,
+	AUDIT_ORGANISATION,
+	AUDIT_CARE_SETTING,
+	AUDIT_NOTIFY,
+	AUDIT_NOTIFIED_AUTHORITY,
+	AUDIT_NOTIFICATION_NO,
+	AUDIT_PLAN_IDS,
+	AUDIT_SESSION_ROLE,
+	AUDIT_EFFECTIVE_ROLE,
+	AUDIT_CLIENT_ADDR,
+	AUDIT_APPLICATION_NAME,
+	AUDIT_BACKEND_PID,
+	AUDIT_TRANSACTION_ID,
+	AUDIT_DETAIL,
+	AUDIT_SALT,
+	AUDIT_LEAF_HASH
+} AuditColumn;
+
+#define AUDIT_NCOLUMNS AUDIT_LEAF_HASH
+
+/*
+ * An event.  A text that is empty is NULL.  Fields marked "writer" are filled
+ * by the writer, the others by who asks for the event.
+ */
+typedef struct AuditEvent
+{
+	int64		event_id;		/* writer */
+	TimestampTz recorded_at;	/* writer */
+	char		action[16];
+	char		outcome[16];
+	bool		has_nhs_number;
+	int32		nhs_number;		/* first nine digits */
+	char		worker_name[WORKER_NAME_LENGTH + 1];
+	char		worker_id[WORKER_ID_LENGTH + 1];
+	char		job_role[JOB_ROLE_LENGTH + 1];
+	char		system_id[SYSTEM_ID_LENGTH + 1];
+	char		location[LOCATION_LENGTH + 1];
+	char		request_id[REQUEST_ID_LENGTH + 1];
+	char		organisation[ORGANISATION_LENGTH + 1];
+	char		care_setting[CARE_SETTING_LENGTH + 1];
+	bool		has_notify;
+	bool		notify;
+	int			nnotified;		/* 0 is NULL */
+	char		notified_authority[PLANS_PER_LOOKUP][LOCAL_AUTHORITY_LENGTH + 1];
+	int64		notification_no[PLANS_PER_LOOKUP];	/* writer */
+	int			nplans;			/* 0 is NULL */
+	int64		plan_ids[PLANS_PER_LOOKUP];
+	char		session_role[NAMEDATALEN];
+	char		effective_role[NAMEDATALEN];
+	uint8		client_addr_family; /* 4, 6, or 0 for NULL */
+	uint8		client_addr[16];
+	char		application_name[NAMEDATALEN];
+	int32		backend_pid;
+	uint64		transaction_id; /* 0 is NULL */
+	char		detail[AUDIT_DETAIL_LENGTH + 1];
+	uint8		salt[AUDIT_SALT_LENGTH];	/* writer */
+	uint8		leaf_hash[PG_SHA256_DIGEST_LENGTH]; /* writer */
+} AuditEvent;
+
+extern void AuditEventInit(AuditEvent *event, const char *action);
+extern void AuditEventSeal(AuditEvent *event, pg_cryptohash_ctx *sha256,
+						   StringInfo buffer);
+extern void AuditEventBytes(const AuditEvent *event, StringInfo out);
+extern void AuditEventStore(const AuditEvent *event, TupleTableSlot *slot);
+
+#endif							/* CPIS_AUDIT_EVENT_H */

@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * cpis.c
+ *	  Loading the library: settings and hooks.
+ *
+ * The library may come with shared_preload_libraries or late, with the first
+ * function that a session calls; no setting is of kind POSTMASTER, and nothing
+ * here raises an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "fmgr.h"
+#include "log_guard.h"
+#include "miscadmin.h"
+#include "queue.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "writer.h"
+
+CPIS_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+static shmem_request_hook_type previous_shmem_request_hook = NULL;
+
+static void
+request_shared_memory(void)
+{
+	if (previous_shmem_request_hook != NULL)
+		previous_shmem_request_hook();
+	QueueRequestSharedMemory();
+}
+
+/*
+ * Nothing that an ordinary role may set: all of these could weaken or delay
+ * the recording.
+ */
+static void
+define_settings(void)
+{
+	DefineCustomIntVariable("cpis.record_timeout",
+							"Time within which an access event must be recorded.",
+							"A look-up whose event is not durable by then fails and discloses nothing.",
+							&cpis_record_timeout,
+							5000, 10, 600000,
+							PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("cpis.writer_idle_timeout",
+							"Time after which an idle writer of the audit trail leaves.",
+							"DROP DATABASE waits five seconds for it.",
+							&cpis_writer_idle_timeout,
+							3000, 0, 3600000,
+							PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	MarkGUCPrefixReserved("cpis");
+}
+
+void
+_PG_init(void)
+{
+	/* pg_upgrade only needs the functions to be found. */
+	if (IsBinaryUpgrade)
+		return;
+
+	define_settings();
+	LogGuardInstall();
+	if (process_shared_preload_libraries_in_progress)
+	{
+		previous_shmem_request_hook = shmem_request_hook;
+		shmem_request_hook = request_shared_memory;
+	}
+}

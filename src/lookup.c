@@ -1,0 +1,355 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.c
+ *	  cpis_lookup() and cpis_flag().
+ *
+ * Both do, in this order and in one function, look_up(): entitle, read,
+ * record, disclose.  Nothing that was read leaves that function before
+ * RecordEvent() has returned, that is, before the access event is durable
+ * whatever becomes of the caller's transaction.  A refusal is recorded too,
+ * and raised afterwards.  An error on the way discloses nothing.
+ *
+ * Arguments that are malformed - NULL, empty, too long, with control
+ * characters - are errors of the caller's program: they are raised before
+ * anything is read, and leave no event.
+ *
+ * The plans are read under the newest snapshot, for a REPEATABLE READ
+ * transaction may have begun before a plan was made.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/xlog.h"
+#include "audit_event.h"
+#include "entitlement.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lookup.h"
+#include "miscadmin.h"
+#include "mod11.h"
+#include "record.h"
+#include "register.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(cpis_lookup);
+PG_FUNCTION_INFO_V1(cpis_flag);
+
+/* Positions of the arguments; cpis_flag() has all but the last. */
+#define ARG_NHS_NUMBER 0
+#define ARG_NOTIFY 9
+
+/* The text arguments, their limits in bytes, and their place in the event. */
+static const struct
+{
+	int			position;
+	const char *name;
+	bool		required;
+	int			limit;
+	size_t		offset;
+}			text_arguments[] =
+{
+	{1, "worker_name", true, WORKER_NAME_LENGTH, offsetof(AuditEvent, worker_name)},
+	{2, "organisation", true, ORGANISATION_LENGTH, offsetof(AuditEvent, organisation)},
+	{3, "care_setting", true, CARE_SETTING_LENGTH, offsetof(AuditEvent, care_setting)},
+	{4, "worker_id", false, WORKER_ID_LENGTH, offsetof(AuditEvent, worker_id)},
+	{5, "job_role", false, JOB_ROLE_LENGTH, offsetof(AuditEvent, job_role)},
+	{6, "system_id", false, SYSTEM_ID_LENGTH, offsetof(AuditEvent, system_id)},
+	{7, "location", false, LOCATION_LENGTH, offsetof(AuditEvent, location)},
+	{8, "request_id", false, REQUEST_ID_LENGTH, offsetof(AuditEvent, request_id)},
+};
+
+/* Why a look-up is refused: what the trail says, and what the caller is told. */
+typedef struct Refusal
+{
+	int			sqlerrcode;
+	const char *recorded;
+	const char *message;
+	const char *hint;
+} Refusal;
+
+static const Refusal not_entitled = {
+	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled",
+	"permission denied to look children up",
+	"The role must be a member of cpis_clinical."
+};
+static const Refusal silent_not_entitled = {
+	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled to read silently",
+	"permission denied to look children up without notifying the local authority",
+	"Leave out the argument \"notify\"."
+};
+static const Refusal unknown_organisation = {
+	ERRCODE_UNDEFINED_OBJECT, "unknown organisation",
+	"organisation is not in the register",
+	"See table cpis.organisation."
+};
+static const Refusal unknown_care_setting = {
+	ERRCODE_UNDEFINED_OBJECT, "unknown care setting",
+	"care setting does not exist",
+	"See table cpis.care_setting."
+};
+static const Refusal placeholder_number = {
+	ERRCODE_INVALID_PARAMETER_VALUE, "placeholder number",
+	"NHS number is a placeholder for a missing number",
+	"A person without a known NHS number cannot be looked up."
+};
+
+/*
+ * Raise an error where no event could be recorded, or not for this session.
+ */
+void
+LookupCheckCallable(const char *function)
+{
+	/* A standby starts no writer; its error is the one core raises there. */
+	PreventCommandDuringRecovery(function);
+
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot execute %s in a parallel worker", function)));
+}
+
+/*
+ * Does UTF-8 text have a control character: C0, DEL or C1?
+ */
+static bool
+has_control_character(const char *text)
+{
+	for (const unsigned char *c = (const unsigned char *) text; *c != '\0'; c++)
+	{
+		if (*c < 0x20 || *c == 0x7f ||
+			(c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Raise the error of a malformed argument.  The value is not repeated: callers
+ * mix arguments up, and it may be the number.
+ */
+static void
+raise_malformed(int sqlerrcode, const char *name, const char *what)
+{
+	ereport(ERROR,
+			(errcode(sqlerrcode),
+			 errmsg("argument \"%s\" %s", name, what),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Copy one text argument into the event.
+ */
+static void
+take_text(FunctionCallInfo fcinfo, int i, AuditEvent *event)
+{
+	const char *name = text_arguments[i].name;
+	int			limit = text_arguments[i].limit;
+	char	   *value;
+
+	if (PG_ARGISNULL(text_arguments[i].position))
+	{
+		if (text_arguments[i].required)
+			raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, name,
+							"must not be null");
+		return;
+	}
+
+	value = text_to_cstring(PG_GETARG_TEXT_PP(text_arguments[i].position));
+	if (value[strspn(value, " ")] == '\0')
+		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
+						"must not be empty");
+	if (strlen(value) > limit)
+		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
+						psprintf("must not be longer than %d bytes", limit));
+	if (has_control_character(value))
+		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
+						"must not have control characters");
+	strlcpy((char *) event + text_arguments[i].offset, value, limit + 1);
+}
+
+/*
+ * Fill an event from the arguments of the call.
+ */
+static void
+take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
+{
+	if (PG_ARGISNULL(ARG_NHS_NUMBER))
+		raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number",
+						"must not be null");
+	event->has_nhs_number = true;
+	event->nhs_number = PG_GETARG_INT32(ARG_NHS_NUMBER);
+
+	for (int i = 0; i < lengthof(text_arguments); i++)
+		take_text(fcinfo, i, event);
+
+	event->has_notify = true;
+	event->notify = false;
+	if (PG_NARGS() > ARG_NOTIFY)
+	{
+		/* NULL could be meant as either, and silence must be asked for. */
+		if (PG_ARGISNULL(ARG_NOTIFY))
+			raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, "notify",
+							"must not be null");
+		event->notify = PG_GETARG_BOOL(ARG_NOTIFY);
+	}
+}
+
+/*
+ * Why the look-up is refused, or NULL.
+ */
+static const Refusal *
+entitle(const AuditEvent *event, bool silent, Snapshot snapshot)
+{
+	if (!EntitledToLookUp())
+		return &not_entitled;
+	if (silent && !EntitledToReadSilently())
+		return &silent_not_entitled;
+	if (!RegisterHasOrganisation(event->organisation, snapshot))
+		return &unknown_organisation;
+	if (!RegisterHasCareSetting(event->care_setting, snapshot))
+		return &unknown_care_setting;
+	if (mod11_is_placeholder(event->nhs_number))
+		return &placeholder_number;
+	return NULL;
+}
+
+/*
+ * Name in the event the plans found and, once each, the authorities to notify.
+ */
+static void
+note_plans(AuditEvent *event, List *plans)
+{
+	ListCell   *cell;
+
+	if (list_length(plans) > PLANS_PER_LOOKUP)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("more than %d plans are held for one NHS number",
+						PLANS_PER_LOOKUP),
+				 errhidestmt(true), errhidecontext(true)));
+
+	foreach(cell, plans)
+	{
+		HeldPlan   *plan = lfirst(cell);
+		int			n = 0;
+
+		event->plan_ids[event->nplans++] = plan->plan_id;
+		if (!event->notify)
+			continue;
+		while (n < event->nnotified &&
+			   strcmp(event->notified_authority[n], plan->local_authority) != 0)
+			n++;
+		if (n == event->nnotified)
+			strlcpy(event->notified_authority[event->nnotified++],
+					plan->local_authority, LOCAL_AUTHORITY_LENGTH + 1);
+	}
+}
+
+static void
+raise_refusal(const Refusal *refusal)
+{
+	ereport(ERROR,
+			(errcode(refusal->sqlerrcode),
+			 errmsg("%s", refusal->message),
+			 errdetail("The refusal is recorded in the audit trail."),
+			 errhint("%s", refusal->hint),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Entitle, read, record, disclose: the plans held for the person in the event,
+ * whose access event is durable when this returns.  "silent": the caller asks
+ * that a look-up, which else notifies, should not.
+ */
+static List *
+look_up(AuditEvent *event, bool silent, QueueCounter counter)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	const Refusal *refusal = entitle(event, silent, snapshot);
+	List	   *plans = NIL;
+
+	if (refusal == NULL)
+		plans = RegisterPlansHeld(event->nhs_number, RegisterToday(), snapshot);
+	UnregisterSnapshot(snapshot);
+
+	if (refusal != NULL)
+	{
+		strlcpy(event->outcome, "refused", sizeof(event->outcome));
+		strlcpy(event->detail, refusal->recorded, sizeof(event->detail));
+		RecordEvent(event, QUEUE_REFUSALS);
+		raise_refusal(refusal);
+	}
+
+	note_plans(event, plans);
+	strlcpy(event->outcome, plans == NIL ? "not_found" : "found",
+			sizeof(event->outcome));
+	RecordEvent(event, counter);
+
+	return plans;
+}
+
+/*
+ * cpis_lookup(nhs_number, worker_name, organisation, care_setting, worker_id,
+ * job_role, system_id, location, request_id, notify) -> setof
+ * cpis.lookup_result: a row for each plan held.
+ */
+Datum
+cpis_lookup(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	AuditEvent	event;
+	List	   *plans;
+	ListCell   *cell;
+
+	LookupCheckCallable("cpis_lookup()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	AuditEventInit(&event, "lookup");
+	take_arguments(fcinfo, &event);
+	plans = look_up(&event, !event.notify, QUEUE_LOOKUPS);
+
+	foreach(cell, plans)
+	{
+		HeldPlan   *plan = lfirst(cell);
+		Datum		values[9];
+		bool		isnull[9] = {false};
+
+		values[0] = Int32GetDatum(event.nhs_number);
+		values[1] = CStringGetTextDatum(plan->plan_type);
+		values[2] = DateADTGetDatum(plan->start_date);
+		values[3] = DateADTGetDatum(plan->end_date);
+		isnull[3] = !plan->has_end_date;
+		values[4] = CStringGetTextDatum(plan->local_authority);
+		values[5] = CStringGetTextDatum(plan->local_authority_name);
+		isnull[6] = (plan->office_hours_phone == NULL);
+		if (!isnull[6])
+			values[6] = CStringGetTextDatum(plan->office_hours_phone);
+		values[7] = CStringGetTextDatum(plan->emergency_duty_phone);
+		values[8] = Int64GetDatum(event.event_id);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+	}
+
+	return (Datum) 0;
+}
+
+/*
+ * cpis_flag(nhs_number, worker_name, organisation, care_setting, worker_id,
+ * job_role, system_id, location, request_id) -> boolean: is any plan held?
+ */
+Datum
+cpis_flag(PG_FUNCTION_ARGS)
+{
+	AuditEvent	event;
+
+	LookupCheckCallable("cpis_flag()");
+
+	AuditEventInit(&event, "flag");
+	take_arguments(fcinfo, &event);
+	PG_RETURN_BOOL(look_up(&event, false, QUEUE_FLAGS) != NIL);
+}

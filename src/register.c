@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * register.c
+ *	  The register: plans, authorities, organisations and care settings.
+ *
+ * Reads the tables of sql/register.sql by index scan, without SPI and without
+ * regard to the caller's privileges on them: the functions that call it are
+ * what is granted.  Locks are AccessShare, released at once.  Returned data is
+ * allocated in the current memory context.
+ *
+ * is_held() is the one predicate that decides whether a plan is held on a day.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgtime.h"
+#include "register.h"
+#include "relation.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+/* Columns of cpis.plan. */
+#define PLAN_PLAN_ID 1
+#define PLAN_NHS_NUMBER 2
+#define PLAN_PLAN_TYPE 3
+#define PLAN_LOCAL_AUTHORITY 4
+#define PLAN_START_DATE 5
+#define PLAN_END_DATE 6
+#define PLAN_DELETE_DATE 7
+
+/* Columns of cpis.local_authority. */
+#define AUTHORITY_NAME 2
+#define AUTHORITY_OFFICE_HOURS_PHONE 3
+#define AUTHORITY_EMERGENCY_DUTY_PHONE 4
+
+/* Columns of other tables. */
+#define ORGANISATION_NAME 2
+#define PLAN_TYPE_RETENTION_DAYS 4
+
+PG_FUNCTION_INFO_V1(cpis_random_salt);
+
+/*
+ * 16 random bytes, for cpis.plan.commitment_salt.
+ */
+Datum
+cpis_random_salt(PG_FUNCTION_ARGS)
+{
+	bytea	   *salt = palloc(VARHDRSZ + 16);
+
+	SET_VARSIZE(salt, VARHDRSZ + 16);
+	if (!pg_strong_random(VARDATA(salt), 16))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random salt")));
+	PG_RETURN_BYTEA_P(salt);
+}
+
+/*
+ * The date in England now, whatever the session's TimeZone and however long
+ * the transaction has been running.
+ */
+DateADT
+RegisterToday(void)
+{
+	pg_tz	   *london = pg_tzset("Europe/London");
+	struct pg_tm tm;
+	fsec_t		fsec;
+	int			tz;
+
+	if (london == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("time zone \"%s\" is not available", "Europe/London")));
+	if (timestamp2tm(GetCurrentTimestamp(), &tz, &tm, &fsec, NULL, london) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+
+	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+bool
+RegisterHasOrganisation(const char *code, Snapshot snapshot)
+{
+	TupleDesc	descriptor;
+
+	return CpisFindByCode(CPIS_ORGANISATION, CPIS_ORGANISATION_PKEY, code,
+						  snapshot, &descriptor) != NULL;
+}
+
+/*
+ * The name of an organisation, or NULL where it is no longer in the register.
+ */
+char *
+RegisterOrganisationName(const char *code, Snapshot snapshot)
+{
+	TupleDesc	descriptor;
+	HeapTuple	tuple = CpisFindByCode(CPIS_ORGANISATION, CPIS_ORGANISATION_PKEY,
+									   code, snapshot, &descriptor);
+
+	return tuple == NULL ? NULL :
+		CpisTextAttribute(tuple, descriptor, ORGANISATION_NAME);
+}
+
+bool
+RegisterHasCareSetting(const char *code, Snapshot snapshot)
+{
+	TupleDesc	descriptor;
+
+	return CpisFindByCode(CPIS_CARE_SETTING, CPIS_CARE_SETTING_PKEY, code,
+						  snapshot, &descriptor) != NULL;
+}
+
+/*
+ * Days for which plans of this type are held after their end date.
+ */
+static int
+retention_days(const char *plan_type, Snapshot snapshot)
+{
+	TupleDesc	descriptor;
+	HeapTuple	tuple = CpisFindByCode(CPIS_PLAN_TYPE, CPIS_PLAN_TYPE_PKEY,
+									   plan_type, snapshot, &descriptor);
+	bool		isnull;
+
+	if (tuple == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("plan type \"%s\" is missing from \"cpis.plan_type\"",
+						plan_type)));
+	return DatumGetInt32(heap_getattr(tuple, PLAN_TYPE_RETENTION_DAYS,
+									  descriptor, &isnull));
+}
+
+/*
+ * Is the plan in this tuple held today?  Until the end date and the days of
+ * its retention have passed, the last of them included (guidance, section
+ * 5.2), and not from the delete date on, where the authority sent one.  A
+ * start date does not hide a plan: a plan that somebody entered early is shown
+ * with its start date, for a missed one can cost a child.
+ */
+static bool
+is_held(HeapTuple tuple, TupleDesc descriptor, const char *plan_type,
+		DateADT today, Snapshot snapshot)
+{
+	bool		isnull;
+	DateADT		delete_date;
+	DateADT		end_date;
+
+	delete_date = DatumGetDateADT(heap_getattr(tuple, PLAN_DELETE_DATE,
+											   descriptor, &isnull));
+	if (!isnull && today >= delete_date)
+		return false;
+
+	end_date = DatumGetDateADT(heap_getattr(tuple, PLAN_END_DATE,
+											descriptor, &isnull));
+	if (isnull || today <= end_date)
+		return true;
+	return today <= end_date + retention_days(plan_type, snapshot);
+}
+
+/*
+ * Add what is told of the authority responsible.
+ */
+static void
+fill_authority(HeldPlan *plan, Snapshot snapshot)
+{
+	TupleDesc	descriptor;
+	HeapTuple	tuple = CpisFindByCode(CPIS_LOCAL_AUTHORITY,
+									   CPIS_LOCAL_AUTHORITY_PKEY,
+									   plan->local_authority,
+									   snapshot, &descriptor);
+
+	if (tuple == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("local authority \"%s\" is missing from \"cpis.local_authority\"",
+						plan->local_authority)));
+	plan->local_authority_name =
+		CpisTextAttribute(tuple, descriptor, AUTHORITY_NAME);
+	plan->office_hours_phone =
+		CpisTextAttribute(tuple, descriptor, AUTHORITY_OFFICE_HOURS_PHONE);
+	plan->emergency_duty_phone =
+		CpisTextAttribute(tuple, descriptor, AUTHORITY_EMERGENCY_DUTY_PHONE);
+}
+
+/*
+ * Newest start first; of two, the one entered first.
+ */
+static int
+compare_plans(const ListCell *a, const ListCell *b)
+{
+	const HeldPlan *one = lfirst(a);
+	const HeldPlan *other = lfirst(b);
+
+	if (one->start_date != other->start_date)
+		return one->start_date > other->start_date ? -1 : 1;
+	return one->plan_id < other->plan_id ? -1 : 1;
+}
+
+/*
+ * The plans held for a number today, a list of HeldPlan, newest start first.
+ */
+List *
+RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
+{
+	Relation	relation = table_open(CpisRelationOid(CPIS_PLAN), AccessShareLock);
+	TupleDesc	descriptor = RelationGetDescr(relation);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *plans = NIL;
+
+	ScanKeyInit(&key, PLAN_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(nhs_number));
+	scan = systable_beginscan(relation,
+							  CpisRelationOid(CPIS_PLAN_NHS_NUMBER_IDX),
+							  true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		char	   *plan_type = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
+		HeldPlan   *plan;
+		bool		isnull;
+
+		if (!is_held(tuple, descriptor, plan_type, today, snapshot))
+			continue;
+
+		plan = palloc0(sizeof(HeldPlan));
+		plan->plan_id = DatumGetInt64(heap_getattr(tuple, PLAN_PLAN_ID,
+												   descriptor, &isnull));
+		plan->plan_type = plan_type;
+		plan->start_date = DatumGetDateADT(heap_getattr(tuple, PLAN_START_DATE,
+														descriptor, &isnull));
+		plan->end_date = DatumGetDateADT(heap_getattr(tuple, PLAN_END_DATE,
+													  descriptor, &isnull));
+		plan->has_end_date = !isnull;
+		plan->local_authority =
+			CpisTextAttribute(tuple, descriptor, PLAN_LOCAL_AUTHORITY);
+		fill_authority(plan, snapshot);
+		plans = lappend(plans, plan);
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+
+	list_sort(plans, compare_plans);
+	return plans;
+}

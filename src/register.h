@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * register.h
+ *	  The register: plans, authorities, organisations and care settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_REGISTER_H
+#define CPIS_REGISTER_H
+
+#include "nodes/pg_list.h"
+#include "utils/date.h"
+#include "utils/snapshot.h"
+
+/* A plan held, with what is told of the authority responsible. */
+typedef struct HeldPlan
+{
+	int64		plan_id;
+	char	   *plan_type;
+	DateADT		start_date;
+	bool		has_end_date;
+	DateADT		end_date;
+	char	   *local_authority;
+	char	   *local_authority_name;
+	char	   *office_hours_phone; /* or NULL */
+	char	   *emergency_duty_phone;
+} HeldPlan;
+
+extern DateADT RegisterToday(void);
+extern bool RegisterHasOrganisation(const char *code, Snapshot snapshot);
+extern char *RegisterOrganisationName(const char *code, Snapshot snapshot);
+extern bool RegisterHasCareSetting(const char *code, Snapshot snapshot);
+extern List *RegisterPlansHeld(int32 nhs_number, DateADT today,
+							   Snapshot snapshot);
+
+#endif							/* CPIS_REGISTER_H */

@@ -1,0 +1,216 @@
+/*-------------------------------------------------------------------------
+ *
+ * relation.c
+ *	  The tables and indexes of schema cpis, by what they are.
+ *
+ * Look-up and writer name relations by a symbol; this file finds their OIDs
+ * and keeps them until the relation cache says that one of them, or schema
+ * cpis, has changed.  An index must be resolved while a lock on its table is
+ * held: REINDEX CONCURRENTLY gives the name to another index, and drops the
+ * old one only when it has seen all lock holders leave.
+ *
+ * In the transaction that made or updated the extension nothing resolves: the
+ * writer could not see the tables, and the caller would wait in vain.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
+#include "relation.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+static const char *const names[CPIS_NRELATIONS] =
+{
+	[CPIS_LOCAL_AUTHORITY] = "local_authority",
+	[CPIS_ORGANISATION] = "organisation",
+	[CPIS_CARE_SETTING] = "care_setting",
+	[CPIS_PLAN_TYPE] = "plan_type",
+	[CPIS_PLAN] = "plan",
+	[CPIS_AUDIT_EVENT] = "audit_event",
+	[CPIS_NOTIFICATION] = "notification",
+	[CPIS_LOCAL_AUTHORITY_PKEY] = "local_authority_pkey",
+	[CPIS_ORGANISATION_PKEY] = "organisation_pkey",
+	[CPIS_CARE_SETTING_PKEY] = "care_setting_pkey",
+	[CPIS_PLAN_TYPE_PKEY] = "plan_type_pkey",
+	[CPIS_PLAN_NHS_NUMBER_IDX] = "plan_nhs_number_idx",
+	[CPIS_NOTIFICATION_NO_IDX] = "notification_no_idx",
+};
+
+static Oid	oids[CPIS_NRELATIONS];
+static Oid	schema_oid = InvalidOid;	/* valid: this cache may be used */
+
+static void
+forget(void)
+{
+	schema_oid = InvalidOid;
+	memset(oids, 0, sizeof(oids));
+}
+
+static void
+on_relation_change(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid)
+		forget();
+	for (int i = 0; i < CPIS_NRELATIONS; i++)
+	{
+		if (oids[i] == relation)
+			forget();
+	}
+}
+
+static void
+on_schema_change(Datum arg, int cache, uint32 hash)
+{
+	forget();
+}
+
+/*
+ * Which transaction wrote the extension's row in pg_extension; raises an error
+ * where there is none.
+ */
+static TransactionId
+extension_xmin(void)
+{
+	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
+	TransactionId xmin = InvalidTransactionId;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
+				F_NAMEEQ, CStringGetDatum("cpis"));
+	scan = systable_beginscan(extensions, ExtensionNameIndexId, true,
+							  NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	systable_endscan(scan);
+	table_close(extensions, AccessShareLock);
+
+	if (xmin == InvalidTransactionId)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"%s\" does not exist", "cpis")));
+	return xmin;
+}
+
+/*
+ * Has the extension been made or updated since this was first asked in this
+ * process?
+ */
+bool
+CpisExtensionChanged(void)
+{
+	static TransactionId first = InvalidTransactionId;
+	TransactionId now = extension_xmin();
+
+	if (first == InvalidTransactionId)
+		first = now;
+	return now != first;
+}
+
+/*
+ * The OID of schema cpis.
+ */
+Oid
+CpisSchemaOid(void)
+{
+	static bool registered = false;
+
+	if (OidIsValid(schema_oid))
+		return schema_oid;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(on_relation_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, on_schema_change, (Datum) 0);
+		registered = true;
+	}
+
+	if (TransactionIdIsCurrentTransactionId(extension_xmin()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot record access events in the transaction that created or updated extension \"%s\"",
+						"cpis"),
+				 errhint("Commit first.")));
+	schema_oid = get_namespace_oid("cpis", false);
+	return schema_oid;
+}
+
+/*
+ * The OID of a table, or of an index whose table the caller has locked.
+ */
+Oid
+CpisRelationOid(CpisRelation relation)
+{
+	Oid			schema = CpisSchemaOid();
+	Oid			oid = oids[relation];
+
+	if (OidIsValid(oid))
+		return oid;
+
+	oid = get_relname_relid(names[relation], schema);
+	if (!OidIsValid(oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"cpis.%s\" does not exist",
+						names[relation])));
+	oids[relation] = oid;
+	return oid;
+}
+
+/*
+ * The row of a reference table with this code in its first column, or NULL.
+ * *descriptor is set to a copy of the table's descriptor.  Both are allocated
+ * in the current memory context.
+ */
+HeapTuple
+CpisFindByCode(CpisRelation table, CpisRelation pkey, const char *code,
+			   Snapshot snapshot, TupleDesc *descriptor)
+{
+	Relation	relation = table_open(CpisRelationOid(table), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(code));
+	scan = systable_beginscan(relation, CpisRelationOid(pkey), true,
+							  snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		tuple = heap_copytuple(tuple);
+		*descriptor = CreateTupleDescCopy(RelationGetDescr(relation));
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+
+	return tuple;
+}
+
+/*
+ * A text attribute as a C string, or NULL.
+ */
+char *
+CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor, int attribute)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attribute, descriptor, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * relation.h
+ *	  The tables and indexes of schema cpis, by what they are.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_RELATION_H
+#define CPIS_RELATION_H
+
+#include "access/htup.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+typedef enum CpisRelation
+{
+	CPIS_LOCAL_AUTHORITY,
+	CPIS_ORGANISATION,
+	CPIS_CARE_SETTING,
+	CPIS_PLAN_TYPE,
+	CPIS_PLAN,
+	CPIS_AUDIT_EVENT,
+	CPIS_NOTIFICATION,
+	CPIS_LOCAL_AUTHORITY_PKEY,
+	CPIS_ORGANISATION_PKEY,
+	CPIS_CARE_SETTING_PKEY,
+	CPIS_PLAN_TYPE_PKEY,
+	CPIS_PLAN_NHS_NUMBER_IDX,
+	CPIS_NOTIFICATION_NO_IDX,
+	CPIS_NRELATIONS
+} CpisRelation;
+
+extern bool CpisExtensionChanged(void);
+extern Oid	CpisSchemaOid(void);
+extern Oid	CpisRelationOid(CpisRelation relation);
+extern HeapTuple CpisFindByCode(CpisRelation table, CpisRelation pkey,
+								const char *code, Snapshot snapshot,
+								TupleDesc *descriptor);
+extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
+							   int attribute);
+
+#endif							/* CPIS_RELATION_H */

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * stat.c
+ *	  The counters behind view cpis_stat.
+ *
+ * Reads what queue.c counts for this database.  They begin at zero with the
+ * first look-up after the server started.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "queue.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(cpis_stat_counters);
+
+/*
+ * One row: lookups, flags, refusals, failures, batches, events, wait_time in
+ * milliseconds, queue_depth, writer_starts, writer_pid, counted_since.
+ */
+Datum
+cpis_stat_counters(PG_FUNCTION_ARGS)
+{
+	QueueStatistics statistics = {0};
+	bool		counted = QueueGetStatistics(&statistics);
+	TupleDesc	descriptor;
+	Datum		values[11];
+	bool		isnull[11] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	values[0] = Int64GetDatum(statistics.counters[QUEUE_LOOKUPS]);
+	values[1] = Int64GetDatum(statistics.counters[QUEUE_FLAGS]);
+	values[2] = Int64GetDatum(statistics.counters[QUEUE_REFUSALS]);
+	values[3] = Int64GetDatum(statistics.counters[QUEUE_FAILURES]);
+	values[4] = Int64GetDatum(statistics.counters[QUEUE_BATCHES]);
+	values[5] = Int64GetDatum(statistics.counters[QUEUE_EVENTS]);
+	values[6] = Float8GetDatum(statistics.counters[QUEUE_WAIT_MICROSECONDS] / 1000.0);
+	values[7] = Int32GetDatum(statistics.depth);
+	values[8] = Int64GetDatum(statistics.counters[QUEUE_WRITER_STARTS]);
+	values[9] = Int32GetDatum(statistics.writer_pid);
+	isnull[9] = (statistics.writer_pid == 0);
+	values[10] = TimestampTzGetDatum(statistics.counted_since);
+	isnull[10] = !counted;
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, isnull)));
+}

@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * trail.c
+ *	  The audit trail as the writer sees it: numbered, sealed, stored.
+ *
+ * For the writer alone: event numbers have no gaps because one process gives
+ * them and takes them back when its transaction fails.  The next number is
+ * read from the trail once in a writer's life and then kept; after a failed
+ * transaction TrailForget() must be called, and it is read again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "bulk_insert.h"
+#include "month.h"
+#include "notification.h"
+#include "relation.h"
+#include "trail.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+static int64 next_event_id = -1;	/* -1: read it from the trail */
+
+/*
+ * Read all numbers again from the tables when they are next needed.
+ */
+void
+TrailForget(void)
+{
+	next_event_id = -1;
+	NotificationForget();
+	MonthForget();
+}
+
+/*
+ * The highest event number in a partition, -1 for none.
+ */
+static int64
+highest_in_partition(Oid partition, Snapshot snapshot)
+{
+	Relation	table = table_open(partition, NoLock);	/* locked already */
+	Relation	index = index_open(MonthEventIdIndex(partition), AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int64		highest = -1;
+	bool		isnull;
+
+	scan = systable_beginscan_ordered(table, index, snapshot, 0, NULL);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		highest = DatumGetInt64(heap_getattr(tuple, AUDIT_EVENT_ID,
+											 RelationGetDescr(table), &isnull));
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(table, NoLock);
+
+	return highest;
+}
+
+/*
+ * The number after the highest of the trail.  All months are asked: after the
+ * clock has been set back, the newest event is not in the newest month.
+ */
+static int64
+read_next_event_id(void)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int64		highest = -1;
+	ListCell   *cell;
+
+	foreach(cell, MonthPartitions())
+		highest = Max(highest, highest_in_partition(lfirst_oid(cell), snapshot));
+	UnregisterSnapshot(snapshot);
+
+	return highest + 1;
+}
+
+/*
+ * Append events to the trail, in the order given, with their notices.  Runs
+ * in the writer's transaction; nothing of it counts before that is durable.
+ */
+void
+TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
+{
+	pg_cryptohash_ctx *sha256 = pg_cryptohash_create(PG_SHA256);
+	BulkInsert *insert;
+	StringInfoData buffer;
+	Oid			partition = MonthPartition(now);
+
+	if (sha256 == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	if (!OidIsValid(partition))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the audit trail has no partition for this month")));
+
+	insert = BulkInsertBegin(partition, AUDIT_NCOLUMNS, nevents);
+	if (next_event_id < 0)
+		next_event_id = read_next_event_id();
+
+	initStringInfo(&buffer);
+	for (int i = 0; i < nevents; i++)
+	{
+		events[i]->event_id = next_event_id++;
+		events[i]->recorded_at = now;
+		NotificationNumber(events[i]);
+		AuditEventSeal(events[i], sha256, &buffer);
+		AuditEventStore(events[i], insert->slots[i]);
+	}
+	pg_cryptohash_free(sha256);
+	BulkInsertEnd(insert);
+	NotificationInsert(events, nevents);
+}

@@ -1,0 +1,392 @@
+/*-------------------------------------------------------------------------
+ *
+ * writer.c
+ *	  The background worker that writes the audit trail of one database.
+ *
+ * A look-up that finds no writer starts one.  It takes whatever is queued as
+ * one batch, writes events and notices in one transaction, waits until that is
+ * durable, here and on the synchronous standby if there is one, and only then
+ * answers; while the disk works, the next batch collects.  It leaves when it
+ * has been idle for cpis.writer_idle_timeout.
+ *
+ * One writer a database.  The queue admits one; and since an older version of
+ * the library may have a queue of its own, a writer also holds a session lock
+ * on the extension, in a mode that excludes another writer and DROP EXTENSION.
+ * Numbers of events and notices are kept in memory on the strength of that.
+ *
+ * Settings.  Those of the role, the database or the cluster must not weaken or
+ * stop the recording, so the writer sets its own for everything that could.
+ *
+ * Errors.  A batch that fails is rolled back and each of its requests answered
+ * with the SQLSTATE and the primary message; DETAIL could hold a row and goes
+ * nowhere.  The writer goes on with the next batch.  If it cannot begin at all,
+ * everybody who waits is answered so, and it exits.  When it is terminated, a
+ * callback (queue.c) answers what it had taken.
+ *
+ * When the library file or the extension has changed, the writer leaves before
+ * it takes another batch, and the next one runs the new code.  It learns of the
+ * extension inside a batch, which it still writes or fails.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <dlfcn.h>
+#include <sys/stat.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "audit_event.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "month.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "queue.h"
+#include "relation.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "trail.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "writer.h"
+
+/* The most requests that share a transaction. */
+#define BATCH_MOST 1024
+
+int			cpis_record_timeout = 5000;
+int			cpis_writer_idle_timeout = 3000;
+
+static MemoryContext batch_context = NULL;
+static struct stat library;		/* of the file this code was loaded from */
+static bool library_known = false;
+static bool extension_changed = false;
+
+/*
+ * Register a writer for this database.  False where every slot for background
+ * workers is taken; else *handle tells what becomes of it.
+ */
+bool
+WriterStart(BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags =
+		BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "$libdir/cpis", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "cpis_writer_main", sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "cpis writer for database %u", MyDatabaseId);
+	strlcpy(worker.bgw_type, "cpis writer", BGW_MAXLEN);
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	worker.bgw_notify_pid = MyProcPid;
+
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+static void
+set(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+set_own_lock_timeout(void)
+{
+	char		milliseconds[16];
+
+	snprintf(milliseconds, sizeof(milliseconds), "%d", cpis_record_timeout);
+	set("lock_timeout", milliseconds);
+}
+
+/*
+ * Override whatever else decides how, when or whether this process writes.
+ */
+static void
+set_own_settings(void)
+{
+	/* A weaker level would answer before the event is safe. */
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		set("synchronous_commit", "on");
+
+	set("search_path", "pg_catalog, pg_temp");
+	set("session_replication_role", "origin");
+	set("default_transaction_read_only", "off");
+	set("default_transaction_isolation", "read committed");
+	set("default_transaction_deferrable", "off");
+	set("default_tablespace", "");
+	set("default_table_access_method", "heap");
+	set("statement_timeout", "0");
+	set("idle_in_transaction_session_timeout", "0");
+	set("row_security", "off");
+	set("TimeZone", "UTC");
+	set("DateStyle", "ISO, YMD");
+#ifdef CPIS_HAVE_TRANSACTION_TIMEOUT
+	set("transaction_timeout", "0");
+#endif
+#ifdef CPIS_HAVE_EVENT_TRIGGERS
+	set("event_triggers", "off");
+#endif
+	set_own_lock_timeout();
+}
+
+/*
+ * The file that this code was loaded from, as it is now; false where it cannot
+ * be told.
+ */
+static bool
+stat_library(struct stat *st)
+{
+	Dl_info		info;
+
+	return dladdr((void *) cpis_writer_main, &info) != 0 &&
+		stat(info.dli_fname, st) == 0;
+}
+
+static bool
+library_has_changed(void)
+{
+	struct stat now;
+
+	/* A file that is not there is being replaced: stay until it is. */
+	return library_known && stat_library(&now) &&
+		(now.st_ino != library.st_ino || now.st_dev != library.st_dev ||
+		 now.st_mtime != library.st_mtime || now.st_size != library.st_size);
+}
+
+/*
+ * Hold the extension for the life of this process: ShareUpdateExclusive
+ * conflicts with itself and with what DROP EXTENSION takes.
+ */
+static void
+lock_extension(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId,
+					   get_extension_oid("cpis", false), 0);
+	(void) LockAcquire(&tag, ShareUpdateExclusiveLock, true, false);
+}
+
+/*
+ * Has the standby confirmed this process's last commit?  A wait that somebody
+ * cancelled only warns, and then reports success like any other.
+ */
+static bool
+standby_has_confirmed(void)
+{
+	int			mode = (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY) ?
+		SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
+	bool		confirmed;
+
+	if (!SyncRepRequested() ||
+		((SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0') &&
+		 !ConfigReloadPending))
+		return true;
+
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	confirmed = (WalSndCtl->lsn[mode] >= XactLastCommitEnd);
+	LWLockRelease(SyncRepLock);
+	return confirmed;
+}
+
+/*
+ * Write the batch in one transaction and make that durable.
+ */
+static void
+write_batch(QueueSlot **batch, int n)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	AuditEvent **events = palloc(n * sizeof(AuditEvent *));
+
+	for (int i = 0; i < n; i++)
+		events[i] = (AuditEvent *) batch[i]->payload.bytes;
+
+	MonthEnsure(now, cpis_record_timeout);
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(batch_context);
+	extension_changed = CpisExtensionChanged();
+	TrailAppend(events, n, now);
+	PopActiveSnapshot();
+	ForceSyncCommit();
+	CommitTransactionCommand();
+}
+
+/*
+ * Roll back after an error and answer the batch with it.
+ */
+static void
+fail_batch(QueueSlot **batch, int n)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(batch_context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	TrailForget();
+
+	for (int i = 0; i < n; i++)
+		QueueAnswerFailed(batch[i], error->sqlerrcode, error->message);
+
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("access events could not be recorded: %s", error->message)));
+	FreeErrorData(error);
+}
+
+/*
+ * Write a batch and answer it, one way or the other.  Nothing between the
+ * commit and the answers can raise an error or act on an interrupt.
+ */
+static void
+record_batch(QueueSlot **batch, int n)
+{
+	volatile bool committed = false;
+
+	MemoryContextSwitchTo(batch_context);
+	PG_TRY();
+	{
+		write_batch(batch, n);
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		fail_batch(batch, n);
+	}
+	PG_END_TRY();
+
+	if (committed)
+	{
+		bool		confirmed = standby_has_confirmed();
+
+		for (int i = 0; i < n; i++)
+		{
+			if (confirmed)
+				QueueAnswerRecorded(batch[i]);
+			else
+				QueueAnswerFailed(batch[i], ERRCODE_ADMIN_SHUTDOWN,
+								  "the synchronous standby has not confirmed the event");
+		}
+		QueueCount(QUEUE_BATCHES, 1);
+		QueueCount(QUEUE_EVENTS, n);
+	}
+	pgstat_report_stat(false);
+	MemoryContextSwitchTo(batch_context);
+	MemoryContextReset(batch_context);
+}
+
+/*
+ * Become the writer, or answer everybody who waits with the reason why not,
+ * and exit.
+ */
+static void
+begin(void)
+{
+	QueueSlot  *batch[BATCH_MOST];
+
+	if (!QueueWriterEnter())
+		proc_exit(0);
+
+	PG_TRY();
+	{
+		library_known = stat_library(&library);
+		StartTransactionCommand();
+		lock_extension();
+		extension_changed = CpisExtensionChanged();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		fail_batch(batch, QueueTake(batch, BATCH_MOST));
+		QueueWriterLeave();
+		proc_exit(1);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * What the writer does with its life; returns when it should leave.
+ */
+static void
+serve(void)
+{
+	QueueSlot  *batch[BATCH_MOST];
+	TimestampTz idle_since = GetCurrentTimestamp();
+	uint32		wait_event = CPIS_WAIT_EVENT("CpisWriterIdle");
+
+	for (;;)
+	{
+		long		idle_left;
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			set_own_lock_timeout();
+		}
+		if (extension_changed || library_has_changed())
+		{
+			QueueWriterLeave();
+			return;
+		}
+
+		n = QueueTake(batch, BATCH_MOST);
+		if (n > 0)
+		{
+			record_batch(batch, n);
+			idle_since = GetCurrentTimestamp();
+			MonthEnsureNext(idle_since);
+			continue;
+		}
+
+		idle_left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													TimestampTzPlusMilliseconds(idle_since, cpis_writer_idle_timeout));
+		if (idle_left <= 0 && QueueWriterLeaveIfIdle())
+			return;
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Max(idle_left, 1), wait_event);
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
+ * Entry point.  Connects as the bootstrap superuser, who always exists, and
+ * also where the database no longer accepts connections, for a session that is
+ * connected may still look up.
+ */
+void
+cpis_writer_main(Datum database)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database),
+											  InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
+
+	batch_context = AllocSetContextCreate(TopMemoryContext, "cpis writer batch",
+										  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(batch_context);
+	set_own_settings();
+	begin();
+	serve();
+	proc_exit(0);
+}
