@@ -259,17 +259,19 @@ MonthEnsure(TimestampTz now, int lock_timeout)
 
 /*
  * Try to make the partition of the month after "now".  Whatever stops that is
- * logged and tried again later: there is a month to go.
+ * logged and tried again later: there is a month to go.  Answers false where a
+ * transaction was rolled back for it.
  */
-void
+bool
 MonthEnsureNext(TimestampTz now)
 {
 	static TimestampTz retry_at = 0;
 	Month		month = month_after(month_of(now));
 	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = true;
 
 	if (same_month(month, seen_next) || now < retry_at)
-		return;
+		return true;
 
 	PG_TRY();
 	{
@@ -292,6 +294,9 @@ MonthEnsureNext(TimestampTz now)
 						   AHEAD_RETRY_MS / 1000)));
 		FreeErrorData(error);
 		retry_at = TimestampTzPlusMilliseconds(now, AHEAD_RETRY_MS);
+		done = false;
 	}
 	PG_END_TRY();
+
+	return done;
 }

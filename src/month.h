@@ -16,7 +16,7 @@ extern List *MonthPartitions(void);
 extern Oid	MonthEventIdIndex(Oid partition);
 extern Oid	MonthNhsNumberIndex(Oid partition);
 extern void MonthEnsure(TimestampTz now, int lock_timeout);
-extern void MonthEnsureNext(TimestampTz now);
+extern bool MonthEnsureNext(TimestampTz now);
 extern void MonthForget(void);
 
 #endif							/* CPIS_MONTH_H */

@@ -72,6 +72,7 @@ static MemoryContext batch_context = NULL;
 static struct stat library;		/* of the file this code was loaded from */
 static bool library_known = false;
 static bool extension_changed = false;
+static bool extension_held = false;
 
 /*
  * Register a writer for this database.  False where every slot for background
@@ -167,17 +168,44 @@ library_has_changed(void)
 }
 
 /*
- * Hold the extension for the life of this process: ShareUpdateExclusive
- * conflicts with itself and with what DROP EXTENSION takes.
+ * Hold the extension, from now on and across transactions: a mode that
+ * conflicts with itself and with what DROP EXTENSION takes.  Rolling back a
+ * transaction gives up session locks, too, so this is called at the beginning
+ * of each batch, inside its transaction.
  */
 static void
-lock_extension(void)
+hold_extension(void)
 {
 	LOCKTAG		tag;
 
+	if (extension_held)
+		return;
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId,
 					   get_extension_oid("cpis", false), 0);
 	(void) LockAcquire(&tag, ShareUpdateExclusiveLock, true, false);
+	extension_held = true;
+}
+
+/*
+ * After a transaction was rolled back: the lock is gone, another writer may
+ * have come and gone, and nothing that is remembered of the trail counts.
+ */
+static void
+forget_trail(void)
+{
+	extension_held = false;
+	TrailForget();
+}
+
+/*
+ * At exit, give the lock up: the server does not do so for a session lock of
+ * this kind outside a transaction.
+ */
+static void
+release_extension(int code, Datum arg)
+{
+	AbortOutOfAnyTransaction();
+	LockReleaseAll(DEFAULT_LOCKMETHOD, true);
 }
 
 /*
@@ -219,6 +247,7 @@ write_batch(QueueSlot **batch, int n)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(batch_context);
+	hold_extension();
 	extension_changed = CpisExtensionChanged();
 	TrailAppend(events, n, now);
 	PopActiveSnapshot();
@@ -238,7 +267,7 @@ fail_batch(QueueSlot **batch, int n)
 	error = CopyErrorData();
 	FlushErrorState();
 	AbortCurrentTransaction();
-	TrailForget();
+	forget_trail();
 
 	for (int i = 0; i < n; i++)
 		QueueAnswerFailed(batch[i], error->sqlerrcode, error->message);
@@ -301,12 +330,13 @@ begin(void)
 
 	if (!QueueWriterEnter())
 		proc_exit(0);
+	before_shmem_exit(release_extension, (Datum) 0);
 
 	PG_TRY();
 	{
 		library_known = stat_library(&library);
 		StartTransactionCommand();
-		lock_extension();
+		hold_extension();
 		extension_changed = CpisExtensionChanged();
 		CommitTransactionCommand();
 	}
@@ -352,7 +382,8 @@ serve(void)
 		{
 			record_batch(batch, n);
 			idle_since = GetCurrentTimestamp();
-			MonthEnsureNext(idle_since);
+			if (!MonthEnsureNext(idle_since))
+				forget_trail();
 			continue;
 		}
 
