@@ -103,12 +103,22 @@ set(const char *name, const char *value)
 	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * How long to wait for a lock, in milliseconds: less than the callers wait for
+ * the writer, so that they learn what stopped it.
+ */
+static int
+own_lock_timeout(void)
+{
+	return Max(cpis_record_timeout / 4 * 3, 1);
+}
+
 static void
 set_own_lock_timeout(void)
 {
 	char		milliseconds[16];
 
-	snprintf(milliseconds, sizeof(milliseconds), "%d", cpis_record_timeout);
+	snprintf(milliseconds, sizeof(milliseconds), "%d", own_lock_timeout());
 	set("lock_timeout", milliseconds);
 }
 
@@ -242,7 +252,7 @@ write_batch(QueueSlot **batch, int n)
 	for (int i = 0; i < n; i++)
 		events[i] = (AuditEvent *) batch[i]->payload.bytes;
 
-	MonthEnsure(now, cpis_record_timeout);
+	MonthEnsure(now, own_lock_timeout());
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());

@@ -7,8 +7,10 @@ use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More;
 
-our @EXPORT = qw(new_server make_register lookup_sql events);
+our @EXPORT = qw(new_server make_register lookup_sql events event_ids
+  start_sql finish_sql run_sql stat trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -65,6 +67,88 @@ sub events
 	my $and = defined $outcome ? " AND outcome = '$outcome'" : '';
 	return $node->safe_psql($database // 'postgres',
 		"SELECT count(*) FROM cpis.audit_event WHERE request_id = '$request'$and");
+}
+
+# The numbers of the events with this request_id, one a line: what a caller who
+# was shown each of them has on its screen.
+sub event_ids
+{
+	my ($node, $request, $database) = @_;
+	return $node->safe_psql($database // 'postgres',
+		"SELECT event_id FROM cpis.audit_event WHERE request_id = '$request' ORDER BY event_id");
+}
+
+# A psql that runs a script in the background and goes on after errors.
+# Options: user (default clinician), database, application_name.
+sub start_sql
+{
+	my ($node, $script, %option) = @_;
+	local %ENV = $node->_get_env();
+	my $run = { in => "\\set VERBOSITY verbose\n$script\n", out => '', err => '' };
+	my $connection = $node->connstr($option{database} // 'postgres')
+	  . ' user=' . ($option{user} // 'clinician')
+	  . ' application_name=' . ($option{application_name} // 'psql');
+	$run->{timeout} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
+	$run->{psql} = IPC::Run::start(
+		[ $node->installed_command('psql'), '-XAtq', '-d', $connection, '-f', '-' ],
+		'<', \$run->{in}, '>', \$run->{out}, '2>', \$run->{err}, $run->{timeout});
+	return $run;
+}
+
+# Wait for its end: what it printed is then in out and err, and the SQLSTATEs of
+# its errors, separated by spaces, in states.
+sub finish_sql
+{
+	my ($run) = @_;
+	$run->{psql}->finish;
+	chomp $run->{out};
+	$run->{states} = join ' ',
+	  $run->{err} =~ /^(?:psql:\S+ )?(?:ERROR|FATAL):  (\w{5}):/mg;
+	return $run;
+}
+
+sub run_sql
+{
+	return finish_sql(start_sql(@_));
+}
+
+# One column of cpis_stat, or an expression over them.
+sub stat
+{
+	my ($node, $column, $database) = @_;
+	return $node->safe_psql($database // 'postgres', "SELECT $column FROM cpis_stat");
+}
+
+# Test that events are numbered from 0 and the notices of each authority from 1,
+# without gaps, in the same order, and that events and notices name each other.
+sub trail_is_whole
+{
+	my ($node, $name, $database) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is( $node->safe_psql($database // 'postgres', q{
+		WITH numbered AS (
+			SELECT event_id, row_number() OVER (ORDER BY event_id) - 1 AS should_be
+			FROM cpis.audit_event),
+		noticed AS (
+			SELECT local_authority, notification_no, event_id,
+				row_number() OVER (PARTITION BY local_authority ORDER BY event_id) AS should_be
+			FROM cpis.notification),
+		named AS (
+			SELECT authority, no, event_id
+			FROM cpis.audit_event, unnest(notified_authority, notification_no) AS u (authority, no))
+		SELECT 'event', NULL, event_id, should_be FROM numbered WHERE event_id <> should_be
+		UNION ALL
+		SELECT 'notice', local_authority, notification_no, should_be
+			FROM noticed WHERE notification_no <> should_be
+		UNION ALL
+		SELECT 'notice without event', *
+			FROM (TABLE cpis.notification EXCEPT ALL TABLE named) AS n
+		UNION ALL
+		SELECT 'event without notice', *
+			FROM (TABLE named EXCEPT ALL TABLE cpis.notification) AS n
+		LIMIT 20}),
+		'', $name);
+	return;
 }
 
 1;
