@@ -123,15 +123,23 @@ set_own_lock_timeout(void)
 }
 
 /*
+ * A weaker level would answer before the event is safe, here and on the
+ * synchronous standby; a stronger one stays.
+ */
+static void
+set_own_synchronous_commit(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		set("synchronous_commit", "on");
+}
+
+/*
  * Override whatever else decides how, when or whether this process writes.
  */
 static void
 set_own_settings(void)
 {
-	/* A weaker level would answer before the event is safe. */
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		set("synchronous_commit", "on");
-
+	set_own_synchronous_commit();
 	set("search_path", "pg_catalog, pg_temp");
 	set("session_replication_role", "origin");
 	set("default_transaction_read_only", "off");
@@ -379,6 +387,7 @@ serve(void)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			set_own_synchronous_commit();
 			set_own_lock_timeout();
 		}
 		if (extension_changed || library_has_changed())
