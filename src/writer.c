@@ -382,6 +382,8 @@ serve(void)
 		long		idle_left;
 		int			n;
 
+		/* Between batches there is nothing that a cancel could cancel. */
+		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

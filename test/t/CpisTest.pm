@@ -86,8 +86,8 @@ sub start_sql
 	local %ENV = $node->_get_env();
 	my $run = { in => "\\set VERBOSITY verbose\n$script\n", out => '', err => '' };
 	my $connection = $node->connstr($option{database} // 'postgres')
-	  . ' user=' . ($option{user} // 'clinician')
-	  . ' application_name=' . ($option{application_name} // 'psql');
+	  . " user='" . ($option{user} // 'clinician')
+	  . "' application_name='" . ($option{application_name} // 'psql') . "'";
 	$run->{timeout} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
 	$run->{psql} = IPC::Run::start(
 		[ $node->installed_command('psql'), '-XAtq', '-d', $connection, '-f', '-' ],
