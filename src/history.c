@@ -58,9 +58,17 @@ typedef struct Access
 	char	   *care_setting;
 } Access;
 
+/* What is read, and how. */
+typedef struct Trail
+{
+	List	   *partitions;
+	Snapshot	snapshot;
+} Trail;
+
 /* The look-up that asks. */
 typedef struct Asking
 {
+	int			rows;			/* found with its number; there should be one */
 	bool		may_see;		/* made by this role within the hour? */
 	bool		found;
 	int32		nhs_number;
@@ -90,27 +98,57 @@ text_is(HeapTuple tuple, TupleDesc descriptor, AuditColumn column,
 }
 
 /*
- * Judge the row of the look-up that asks.
+ * Call "each" for every row of the trail whose column equals the key, found by
+ * an index that leads with that column.
  */
-static Asking
-judge(HeapTuple tuple, TupleDesc descriptor)
+static void
+for_each_row(const Trail *trail, AuditColumn column, Oid (*index_of) (Oid),
+			 RegProcedure equal, Datum value,
+			 void (*each) (HeapTuple, TupleDesc, void *), void *argument)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *cell;
+
+	foreach(cell, trail->partitions)
+	{
+		Relation	table = table_open(lfirst_oid(cell), NoLock);
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, column, BTEqualStrategyNumber, equal, value);
+		scan = systable_beginscan(table, index_of(RelationGetRelid(table)),
+								  true, trail->snapshot, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			each(tuple, RelationGetDescr(table), argument);
+			CHECK_FOR_INTERRUPTS();
+		}
+		systable_endscan(scan);
+		table_close(table, NoLock);
+	}
+}
+
+/*
+ * Judge a row of the look-up that asks.
+ */
+static void
+judge(HeapTuple tuple, TupleDesc descriptor, void *argument)
+{
+	Asking	   *asking = argument;
 	TimestampTz recorded_at;
-	Asking		asking;
 	bool		isnull;
 
 	recorded_at = DatumGetTimestampTz(attribute(tuple, descriptor,
 												AUDIT_RECORDED_AT, &isnull));
-	asking.may_see =
+	asking->rows++;
+	asking->may_see =
 		text_is(tuple, descriptor, AUDIT_ACTION, "lookup") &&
 		text_is(tuple, descriptor, AUDIT_EFFECTIVE_ROLE,
 				GetUserNameFromId(GetUserId(), false)) &&
-		now - recorded_at <= HISTORY_OPEN_FOR;
-	asking.found = text_is(tuple, descriptor, AUDIT_OUTCOME, "found");
-	asking.nhs_number = DatumGetInt32(attribute(tuple, descriptor,
-												AUDIT_NHS_NUMBER, &isnull));
-	return asking;
+		GetCurrentTimestamp() - recorded_at <= HISTORY_OPEN_FOR;
+	asking->found = text_is(tuple, descriptor, AUDIT_OUTCOME, "found");
+	asking->nhs_number = DatumGetInt32(attribute(tuple, descriptor,
+												 AUDIT_NHS_NUMBER, &isnull));
 }
 
 /*
@@ -118,33 +156,13 @@ judge(HeapTuple tuple, TupleDesc descriptor)
  * somebody has tampered with; none of them opens it.
  */
 static Asking
-find_asking(int64 event_id, List *partitions, Snapshot snapshot)
+find_asking(const Trail *trail, int64 event_id)
 {
-	Asking		asking = {false};
-	int			rows = 0;
-	ListCell   *cell;
+	Asking		asking = {0};
 
-	foreach(cell, partitions)
-	{
-		Relation	table = table_open(lfirst_oid(cell), NoLock);
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key, AUDIT_EVENT_ID, BTEqualStrategyNumber, F_INT8EQ,
-					Int64GetDatum(event_id));
-		scan = systable_beginscan(table, MonthEventIdIndex(RelationGetRelid(table)),
-								  true, snapshot, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			asking = judge(tuple, RelationGetDescr(table));
-			rows++;
-		}
-		systable_endscan(scan);
-		table_close(table, NoLock);
-	}
-
-	if (rows != 1 || !asking.may_see)
+	for_each_row(trail, AUDIT_EVENT_ID, MonthEventIdIndex, F_INT8EQ,
+				 Int64GetDatum(event_id), judge, &asking);
+	if (asking.rows != 1 || !asking.may_see)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for access history of event " INT64_FORMAT,
@@ -154,11 +172,12 @@ find_asking(int64 event_id, List *partitions, Snapshot snapshot)
 }
 
 /*
- * The access in a row, or NULL where it is not for the shared history.
+ * Add the access in a row to the list, if it is for the shared history.
  */
-static Access *
-shared_access(HeapTuple tuple, TupleDesc descriptor)
+static void
+add_access(HeapTuple tuple, TupleDesc descriptor, void *argument)
 {
+	List	  **accesses = argument;
 	Access	   *access;
 	bool		isnull;
 	bool		notify;
@@ -167,7 +186,7 @@ shared_access(HeapTuple tuple, TupleDesc descriptor)
 	if (isnull || !notify ||
 		!text_is(tuple, descriptor, AUDIT_ACTION, "lookup") ||
 		!text_is(tuple, descriptor, AUDIT_OUTCOME, "found"))
-		return NULL;
+		return;
 
 	access = palloc(sizeof(Access));
 	access->event_id = DatumGetInt64(attribute(tuple, descriptor,
@@ -179,7 +198,7 @@ shared_access(HeapTuple tuple, TupleDesc descriptor)
 	access->job_role = CpisTextAttribute(tuple, descriptor, AUDIT_JOB_ROLE);
 	access->organisation = CpisTextAttribute(tuple, descriptor, AUDIT_ORGANISATION);
 	access->care_setting = CpisTextAttribute(tuple, descriptor, AUDIT_CARE_SETTING);
-	return access;
+	*accesses = lappend(*accesses, access);
 }
 
 static int
@@ -195,34 +214,12 @@ compare_accesses(const ListCell *a, const ListCell *b)
  * All notified accesses to a person, oldest first.
  */
 static List *
-read_accesses(int32 nhs_number, List *partitions, Snapshot snapshot)
+read_accesses(const Trail *trail, int32 nhs_number)
 {
 	List	   *accesses = NIL;
-	ListCell   *cell;
 
-	foreach(cell, partitions)
-	{
-		Relation	table = table_open(lfirst_oid(cell), NoLock);
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key, AUDIT_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
-					Int32GetDatum(nhs_number));
-		scan = systable_beginscan(table, MonthNhsNumberIndex(RelationGetRelid(table)),
-								  true, snapshot, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Access	   *access = shared_access(tuple, RelationGetDescr(table));
-
-			if (access != NULL)
-				accesses = lappend(accesses, access);
-			CHECK_FOR_INTERRUPTS();
-		}
-		systable_endscan(scan);
-		table_close(table, NoLock);
-	}
-
+	for_each_row(trail, AUDIT_NHS_NUMBER, MonthNhsNumberIndex, F_INT4EQ,
+				 Int32GetDatum(nhs_number), add_access, &accesses);
 	list_sort(accesses, compare_accesses);
 	return accesses;
 }
@@ -318,9 +315,8 @@ cpis_access_history(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int64		event_id;
-	List	   *partitions;
 	List	   *accesses = NIL;
-	Snapshot	snapshot;
+	Trail		trail;
 	Asking		asking;
 	int			first;
 
@@ -338,12 +334,12 @@ cpis_access_history(PG_FUNCTION_ARGS)
 				 errmsg("permission denied to look children up"),
 				 errhint("The role must be a member of cpis_clinical.")));
 
-	partitions = MonthPartitions();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	asking = find_asking(event_id, partitions, snapshot);
+	trail.partitions = MonthPartitions();
+	trail.snapshot = RegisterSnapshot(GetLatestSnapshot());
+	asking = find_asking(&trail, event_id);
 	if (asking.found)
-		accesses = without_repeats(read_accesses(asking.nhs_number, partitions,
-												 snapshot), event_id);
+		accesses = without_repeats(read_accesses(&trail, asking.nhs_number),
+								   event_id);
 
 	first = first_shown(accesses, event_id);
 	for (int i = list_length(accesses) - 1; i >= 0; i--)
@@ -351,9 +347,9 @@ cpis_access_history(PG_FUNCTION_ARGS)
 		Access	   *access = list_nth(accesses, i);
 
 		if (i >= first || access->event_id == event_id)
-			put_access(rsinfo, access, snapshot);
+			put_access(rsinfo, access, trail.snapshot);
 	}
-	UnregisterSnapshot(snapshot);
+	UnregisterSnapshot(trail.snapshot);
 
 	return (Datum) 0;
 }

@@ -78,20 +78,25 @@ sub event_ids
 		"SELECT event_id FROM cpis.audit_event WHERE request_id = '$request' ORDER BY event_id");
 }
 
+my $scripts = 0;
+
 # A psql that runs a script in the background and goes on after errors.
 # Options: user (default clinician), database, application_name.
 sub start_sql
 {
 	my ($node, $script, %option) = @_;
 	local %ENV = $node->_get_env();
-	my $run = { in => "\\set VERBOSITY verbose\n$script\n", out => '', err => '' };
+	my $run = { out => '', err => '' };
+	# A file, for a pipe would have to be pumped.
+	my $file = $node->basedir . '/script' . ++$scripts . '.sql';
+	append_to_file($file, "\\set VERBOSITY verbose\n$script\n");
 	my $connection = $node->connstr($option{database} // 'postgres')
 	  . " user='" . ($option{user} // 'clinician')
 	  . "' application_name='" . ($option{application_name} // 'psql') . "'";
 	$run->{timeout} = IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default);
 	$run->{psql} = IPC::Run::start(
-		[ $node->installed_command('psql'), '-XAtq', '-d', $connection, '-f', '-' ],
-		'<', \$run->{in}, '>', \$run->{out}, '2>', \$run->{err}, $run->{timeout});
+		[ $node->installed_command('psql'), '-XAtq', '-d', $connection, '-f', $file ],
+		'<', \undef, '>', \$run->{out}, '2>', \$run->{err}, $run->{timeout});
 	return $run;
 }
 
