@@ -142,7 +142,6 @@ mod11_parse(const char *text, size_t length, int32_t *nine_digits)
 {
 	bool		grouped;
 	int32_t		nine = 0;
-	int			seen = 0;
 	NhsNumberProblem problem;
 
 	while (length > 0 && is_space(text[0]))
@@ -161,9 +160,8 @@ mod11_parse(const char *text, size_t length, int32_t *nine_digits)
 		if (!is_digit(text[i]))
 			return shape_problem(text, length);
 		nine = nine * 10 + (text[i] - '0');
-		seen++;
 	}
-	if (seen != NHS_NUMBER_DIGITS - 1 || !is_digit(text[length - 1]))
+	if (!is_digit(text[length - 1]))
 		return shape_problem(text, length);
 
 	problem = check(nine, text[length - 1] - '0');
