@@ -21,15 +21,19 @@
 #include "utils/rel.h"
 
 /*
- * Open the table and make a slot for each row.  55000 where the table has not
- * the columns that this library writes.
+ * Open the table and make a slot for each row.  42P01 where it is gone, 55000
+ * where it has not the columns that this library writes.
  */
 BulkInsert *
 BulkInsertBegin(Oid table, int ncolumns, int nrows)
 {
 	BulkInsert *insert = palloc(sizeof(BulkInsert));
 
-	insert->relation = table_open(table, RowExclusiveLock);
+	insert->relation = try_table_open(table, RowExclusiveLock);
+	if (insert->relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("a table of the audit trail has been dropped")));
 	if (RelationGetNumberOfAttributes(insert->relation) != ncolumns)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

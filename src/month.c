@@ -210,9 +210,9 @@ ensure(Month month, int lock_timeout)
 
 	snprintf(timeout, sizeof(timeout), "%d", lock_timeout);
 	(void) set_config_option("lock_timeout", timeout, PGC_SUSET,
-							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 
-	parent = table_open(CpisRelationOid(CPIS_AUDIT_EVENT), AccessShareLock);
+	parent = CpisTableOpen(CPIS_AUDIT_EVENT, AccessShareLock);
 	owner = GetUserNameFromId(parent->rd_rel->relowner, false);
 	table_close(parent, AccessShareLock);
 

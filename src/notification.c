@@ -59,8 +59,7 @@ NotificationForget(void)
 static int64
 highest_number(const char *local_authority)
 {
-	Relation	table = table_open(CpisRelationOid(CPIS_NOTIFICATION),
-								   AccessShareLock);
+	Relation	table = CpisTableOpen(CPIS_NOTIFICATION, AccessShareLock);
 	Relation	index = index_open(CpisRelationOid(CPIS_NOTIFICATION_NO_IDX),
 								   AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());

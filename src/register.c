@@ -212,7 +212,7 @@ compare_plans(const ListCell *a, const ListCell *b)
 List *
 RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
 {
-	Relation	relation = table_open(CpisRelationOid(CPIS_PLAN), AccessShareLock);
+	Relation	relation = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 	TupleDesc	descriptor = RelationGetDescr(relation);
 	ScanKeyData key;
 	SysScanDesc scan;

@@ -150,6 +150,15 @@ CpisSchemaOid(void)
 	return schema_oid;
 }
 
+static void
+raise_undefined(CpisRelation relation)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation \"cpis.%s\" does not exist",
+					names[relation])));
+}
+
 /*
  * The OID of a table, or of an index whose table the caller has locked.
  */
@@ -164,12 +173,22 @@ CpisRelationOid(CpisRelation relation)
 
 	oid = get_relname_relid(names[relation], schema);
 	if (!OidIsValid(oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation \"cpis.%s\" does not exist",
-						names[relation])));
+		raise_undefined(relation);
 	oids[relation] = oid;
 	return oid;
+}
+
+/*
+ * Lock and open a table.  While this waits for the lock, somebody may drop it.
+ */
+Relation
+CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
+{
+	Relation	relation = try_table_open(CpisRelationOid(table), lockmode);
+
+	if (relation == NULL)
+		raise_undefined(table);
+	return relation;
 }
 
 /*
@@ -181,7 +200,7 @@ HeapTuple
 CpisFindByCode(CpisRelation table, CpisRelation pkey, const char *code,
 			   Snapshot snapshot, TupleDesc *descriptor)
 {
-	Relation	relation = table_open(CpisRelationOid(table), AccessShareLock);
+	Relation	relation = CpisTableOpen(table, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;

@@ -9,6 +9,7 @@
 #define CPIS_RELATION_H
 
 #include "access/htup.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -33,6 +34,7 @@ typedef enum CpisRelation
 extern bool CpisExtensionChanged(void);
 extern Oid	CpisSchemaOid(void);
 extern Oid	CpisRelationOid(CpisRelation relation);
+extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
 extern HeapTuple CpisFindByCode(CpisRelation table, CpisRelation pkey,
 								const char *code, Snapshot snapshot,
 								TupleDesc *descriptor);

@@ -73,6 +73,7 @@ static struct stat library;		/* of the file this code was loaded from */
 static bool library_known = false;
 static bool extension_changed = false;
 static bool extension_held = false;
+static LOCKTAG extension_tag;
 
 /*
  * Register a writer for this database.  False where every slot for background
@@ -194,14 +195,33 @@ library_has_changed(void)
 static void
 hold_extension(void)
 {
-	LOCKTAG		tag;
+	Oid			extension;
 
 	if (extension_held)
 		return;
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId,
-					   get_extension_oid("cpis", false), 0);
-	(void) LockAcquire(&tag, ShareUpdateExclusiveLock, true, false);
+	extension = get_extension_oid("cpis", false);
+	SET_LOCKTAG_OBJECT(extension_tag, MyDatabaseId, ExtensionRelationId,
+					   extension, 0);
+	(void) LockAcquire(&extension_tag, ShareUpdateExclusiveLock, true, false);
 	extension_held = true;
+
+	/* It may be another one, or none, after waiting behind a DROP. */
+	if (get_extension_oid("cpis", false) != extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension \"%s\" has been replaced", "cpis")));
+}
+
+/*
+ * Does somebody wait to drop the extension, or for another lock that conflicts?
+ * However busy the look-ups are, the writer then leaves; the next one waits its
+ * turn.
+ */
+static bool
+extension_is_wanted(void)
+{
+	return extension_held &&
+		LockHasWaiters(&extension_tag, ShareUpdateExclusiveLock, true);
 }
 
 /*
@@ -392,7 +412,7 @@ serve(void)
 			set_own_synchronous_commit();
 			set_own_lock_timeout();
 		}
-		if (extension_changed || library_has_changed())
+		if (extension_changed || extension_is_wanted() || library_has_changed())
 		{
 			QueueWriterLeave();
 			return;
