@@ -165,8 +165,7 @@ find_asking(const Trail *trail, int64 event_id)
 	if (asking.rows != 1 || !asking.may_see)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for access history of event " INT64_FORMAT,
-						event_id),
+				 errmsg("permission denied for access history"),
 				 errdetail("The history is open to the role that made the look-up, for an hour.")));
 	return asking;
 }

@@ -1,0 +1,86 @@
+-- The trail: append-only, and every leaf hash is that of its row's canonical
+-- bytes, which are made here once more, in SQL.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+
+INSERT INTO cpis.local_authority VALUES
+	('E06000031', 'Audit', NULL, '01632 960031'), ('E06000032', 'Audit too', NULL, '01632 960032');
+INSERT INTO cpis.organisation VALUES ('RAU', 'AUDIT TRUST');
+INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) VALUES
+	(nhs_number_synthetic(3001), 'unborn', 'E06000031', '2026-01-01'),
+	(nhs_number_synthetic(3001), 'unborn', 'E06000032', '2026-01-01');
+SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3001), 'Zoë Ødegård 李', 'RAU', 'nhs_111', 'id', 'Nurse', 'system', 'Bay 4', 'audit');
+SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3002), 'x', 'RAU', 'nhs_111', request_id => 'audit');
+SELECT cpis_flag(nhs_number_synthetic(3001), 'x', 'RXXX', 'nhs_111', request_id => 'audit');
+BEGIN;
+SELECT pg_current_xact_id() IS NOT NULL AS in_transaction;
+SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3001), 'x', 'RAU', 'nhs_111', request_id => 'audit');
+ROLLBACK;
+
+-- A field of the canonical bytes: tag, length, bytes; nothing for NULL.
+CREATE FUNCTION field(tag integer, bytes bytea) RETURNS bytea LANGUAGE sql AS $$
+	SELECT coalesce(set_byte('\x00', 0, tag) || int4send(octet_length(bytes)) || bytes, '')
+$$;
+CREATE FUNCTION field(tag integer, value text) RETURNS bytea LANGUAGE sql AS $$
+	SELECT field(tag, convert_to(value, 'UTF8'))
+$$;
+CREATE FUNCTION canonical(e cpis.audit_event) RETURNS bytea LANGUAGE sql AS $$
+	SELECT 'cpis/event/1'::bytea || '\x0a'
+		|| field(1, int8send(e.event_id))
+		|| field(2, int8send((extract(epoch FROM e.recorded_at) * 1000000)::bigint))
+		|| field(3, e.action) || field(4, e.outcome) || field(5, int8send(e.nhs_number::bigint))
+		|| field(6, e.worker_name) || field(7, e.worker_id) || field(8, e.job_role) || field(9, e.system_id)
+		|| field(10, e.location) || field(11, e.request_id) || field(12, e.organisation) || field(13, e.care_setting)
+		|| field(14, set_byte('\x00', 0, e.notify::integer))
+		|| field(15, (SELECT string_agg(int4send(octet_length(a)) || convert_to(a, 'UTF8'), '' ORDER BY n)
+				FROM unnest(e.notified_authority) WITH ORDINALITY AS u (a, n)))
+		|| field(16, (SELECT string_agg(int8send(a), '' ORDER BY n) FROM unnest(e.notification_no) WITH ORDINALITY AS u (a, n)))
+		|| field(17, (SELECT string_agg(int8send(a), '' ORDER BY n) FROM unnest(e.plan_ids) WITH ORDINALITY AS u (a, n)))
+		|| field(18, e.session_role) || field(19, e.effective_role)
+		|| field(20, substring(inet_send(e.client_addr) FROM 1 FOR 0))
+		|| field(21, e.application_name) || field(22, int4send(e.backend_pid))
+		|| field(23, int8send(e.transaction_id::text::bigint)) || field(24, e.detail) || field(25, e.salt)
+$$;
+-- This connection has no address, so field 20 is absent here.
+SELECT count(*) > 4 AS many, count(client_addr) AS with_address,
+	count(*) FILTER (WHERE leaf_hash <> sha256('\x00' || canonical(e))) AS wrong,
+	count(*) - count(DISTINCT salt) AS same_salt, bool_and(octet_length(salt) = 16) AS salted
+	FROM cpis.audit_event e;
+SELECT length(string_agg(leaf_hash, '')) / 32 = count(*) AS hashes, count(transaction_id) AS with_transaction
+	FROM cpis.audit_event WHERE request_id = 'audit';
+
+-- No gap, no double.
+SELECT min(event_id), max(event_id) + 1 = count(*) AS no_gap, count(DISTINCT event_id) = count(*) AS no_double
+	FROM cpis.audit_event;
+
+-- The guidance's three fields come first.
+SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute
+	WHERE attrelid = 'cpis.access_event'::regclass AND attnum BETWEEN 1 AND 3;
+SELECT worker_name, organisation, care_setting, job_role, worker_id, system_id, location, outcome
+	FROM cpis.access_event WHERE request_id = 'audit' ORDER BY event_id;
+
+-- Append-only, by whatever way, for superusers, and in a replica session.
+SELECT relid::regclass::text AS month FROM pg_partition_tree('cpis.audit_event') WHERE isleaf ORDER BY 1 LIMIT 1 \gset
+CREATE FUNCTION change(command text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE command;
+	RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+	RETURN sqlstate || ' ' || regexp_replace(sqlerrm, '_[0-9]{4}_[0-9]{2}', '_month');
+END $$;
+SELECT c, change(format(c, t)) FROM unnest(ARRAY['UPDATE %s SET event_id = 1', 'DELETE FROM %s', 'TRUNCATE %s', 'TRUNCATE %s CASCADE']) c,
+	unnest(ARRAY['cpis.audit_event', :'month', 'cpis.notification']) t ORDER BY 1, 2;
+SET session_replication_role = replica;
+SELECT c, change(format(c, t)) FROM unnest(ARRAY['UPDATE %s SET event_id = 1', 'DELETE FROM %s', 'TRUNCATE %s']) c,
+	unnest(ARRAY['cpis.audit_event', :'month', 'cpis.notification']) t ORDER BY 1, 2;
+RESET session_replication_role;
+SELECT count(*), bool_and(tgenabled = 'A') AS always FROM pg_trigger
+	WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('cpis.audit_event') WHERE isleaf);
+-- This month and the next are there, with their indexes.
+SELECT count(*) >= 2 AS months, bool_and((SELECT count(*) FROM pg_index WHERE indrelid = relid) = 2) AS two_indexes
+	FROM pg_partition_tree('cpis.audit_event') WHERE isleaf;
+
+DROP FUNCTION field(integer, bytea), field(integer, text), canonical, change;
+DELETE FROM cpis.plan WHERE local_authority IN ('E06000031', 'E06000032');
+DELETE FROM cpis.local_authority WHERE code IN ('E06000031', 'E06000032');
+DELETE FROM cpis.organisation WHERE code = 'RAU';
