@@ -42,7 +42,7 @@ CREATE FUNCTION canonical(e cpis.audit_event) RETURNS bytea LANGUAGE sql AS $$
 		|| field(23, int8send(e.transaction_id::text::bigint)) || field(24, e.detail) || field(25, e.salt)
 $$;
 -- This connection has no address, so field 20 is absent here.
-SELECT count(*) > 4 AS many, count(client_addr) AS with_address,
+SELECT count(*) >= 4 AS many, count(client_addr) AS with_address,
 	count(*) FILTER (WHERE leaf_hash <> sha256('\x00' || canonical(e))) AS wrong,
 	count(*) - count(DISTINCT salt) AS same_salt, bool_and(octet_length(salt) = 16) AS salted
 	FROM cpis.audit_event e;
