@@ -341,6 +341,9 @@ record_batch(QueueSlot **batch, int n)
 	{
 		bool		confirmed = standby_has_confirmed();
 
+		/* First, so that who has the answer finds it counted. */
+		QueueCount(QUEUE_BATCHES, 1);
+		QueueCount(QUEUE_EVENTS, n);
 		for (int i = 0; i < n; i++)
 		{
 			if (confirmed)
@@ -349,8 +352,6 @@ record_batch(QueueSlot **batch, int n)
 				QueueAnswerFailed(batch[i], ERRCODE_ADMIN_SHUTDOWN,
 								  "the synchronous standby has not confirmed the event");
 		}
-		QueueCount(QUEUE_BATCHES, 1);
-		QueueCount(QUEUE_EVENTS, n);
 	}
 	pgstat_report_stat(false);
 	MemoryContextSwitchTo(batch_context);

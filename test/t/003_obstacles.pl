@@ -12,6 +12,7 @@ use File::Path qw(make_path);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 # Long enough not to be seen by tests that end the wait by other means.
 my $node = new_server('main', conf => "cpis.record_timeout = '150s'\ncpis.writer_idle_timeout = '1h'\n");
@@ -478,14 +479,21 @@ subtest 'no NHS number in the server log: library preloaded, errors of every kin
 	my $query = "FROM pg_stat_activity WHERE application_name = 'crash' AND wait_event = 'PgSleep'";
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 $query");
 	kill 'SEGV', $node->safe_psql('postgres', "SELECT pid $query");
-	$run->{psql}->finish;
+	finish_sql($run);
+	# poll_query_until would die of a psql that cannot connect.
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		last if run_sql($node, 'SELECT 1')->{out} eq '1';
+		usleep(100_000);
+	}
 
 	# What was written last is there once the collector has ended.
 	$node->stop;
 	my $log = logs($node);
 	ok($log =~ /$_/, "in the log: $_")
-	  for 'organisation is not in the register', 'division by zero', 'duplicate key', 'deadlock detected', 'Process \d+: SELECT', 'Failed process was running',
-	  'canceling statement', 'terminating connection', 'parameters: \$1', 'duration: ', 'x{10}', 'xxx';
+	  for 'organisation is not in the register', 'division by zero', 'duplicate key',
+	  'deadlock detected', 'Process \d+: SELECT', 'Failed process was running', 'canceling statement',
+	  'terminating connection', 'parameters: \$1', 'duration: ', 'x{10}', 'xxx';
 	no_number_in_log('and no number', $log);
 };
 
