@@ -52,6 +52,13 @@ SELECT count(*) > 0 AS some, bool_and(relacl IS NULL OR array_length(relacl, 1) 
 	bool_and(relowner = (SELECT relowner FROM pg_class WHERE oid = 'cpis.audit_event'::regclass)) AS same_owner
 FROM pg_class WHERE relispartition AND relnamespace = 'cpis'::regnamespace AND relkind = 'r';
 
+-- A monitor has the counters and nothing else.
+SET ROLE pg_monitor;
+SELECT lookups > 0 AS counted FROM cpis_stat;
+SELECT cpis_flag(nhs_number_synthetic(9001), 'A', 'RACL', 'camhs');
+SELECT * FROM cpis.access_event;
+RESET ROLE;
+
 -- An outsider has the NHS number.
 SET ROLE acl_outsider;
 SELECT nhs_number '9990000018' < nhs_number '9990000026' AS smaller;

@@ -12,6 +12,18 @@ INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) VALUE
 SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3001), 'Zoë Ødegård 李', 'RAU', 'nhs_111', 'id', 'Nurse', 'system', 'Bay 4', 'audit');
 SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3002), 'x', 'RAU', 'nhs_111', request_id => 'audit');
 SELECT cpis_flag(nhs_number_synthetic(3001), 'x', 'RXXX', 'nhs_111', request_id => 'audit');
+-- Everything that can be NULL; a role with another script; as many authorities as there can be.
+SET application_name = '';
+SELECT cpis_flag(nhs_number_synthetic(3002), 'sparse', 'RAU', 'nhs_111');
+RESET application_name;
+CREATE ROLE "ødegård 李" IN ROLE cpis_clinical;
+SET ROLE "ødegård 李";
+SELECT cpis_flag(nhs_number_synthetic(3001), 'x', 'RAU', 'nhs_111', request_id => 'role');
+RESET ROLE;
+INSERT INTO cpis.local_authority SELECT 'E08' || lpad(n::text, 6, '9'), 'Audit', NULL, '01632 960033' FROM generate_series(1, 64) n;
+INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date)
+	SELECT nhs_number_synthetic(3003), 'unborn', code, '2026-01-01' FROM cpis.local_authority WHERE name = 'Audit' AND code LIKE 'E0899%';
+SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3003), repeat('é', 100), 'RAU', 'nhs_111', request_id => '64');
 BEGIN;
 SELECT pg_current_xact_id() IS NOT NULL AS in_transaction;
 SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(3001), 'x', 'RAU', 'nhs_111', request_id => 'audit');
@@ -37,12 +49,14 @@ CREATE FUNCTION canonical(e cpis.audit_event) RETURNS bytea LANGUAGE sql AS $$
 		|| field(16, (SELECT string_agg(int8send(a), '' ORDER BY n) FROM unnest(e.notification_no) WITH ORDINALITY AS u (a, n)))
 		|| field(17, (SELECT string_agg(int8send(a), '' ORDER BY n) FROM unnest(e.plan_ids) WITH ORDINALITY AS u (a, n)))
 		|| field(18, e.session_role) || field(19, e.effective_role)
-		|| field(20, substring(inet_send(e.client_addr) FROM 1 FOR 0))
+		|| field(20, set_byte('\x00', 0, family(e.client_addr)) || substring(inet_send(e.client_addr) FROM 5))
 		|| field(21, e.application_name) || field(22, int4send(e.backend_pid))
 		|| field(23, int8send(e.transaction_id::text::bigint)) || field(24, e.detail) || field(25, e.salt)
 $$;
--- This connection has no address, so field 20 is absent here.
-SELECT count(*) >= 4 AS many, count(client_addr) AS with_address,
+SELECT count(*) >= 7 AS many, max(array_length(notified_authority, 1)) AS most_notified,
+	count(*) FILTER (WHERE num_nulls(worker_id, job_role, system_id, location, request_id, notified_authority, notification_no, plan_ids,
+		client_addr, application_name, transaction_id, detail) = 12) AS sparse,
+	count(*) FILTER (WHERE effective_role = 'ødegård 李') AS role,
 	count(*) FILTER (WHERE leaf_hash <> sha256('\x00' || canonical(e))) AS wrong,
 	count(*) - count(DISTINCT salt) AS same_salt, bool_and(octet_length(salt) = 16) AS salted
 	FROM cpis.audit_event e;
@@ -53,9 +67,14 @@ SELECT length(string_agg(leaf_hash, '')) / 32 = count(*) AS hashes, count(transa
 SELECT min(event_id), max(event_id) + 1 = count(*) AS no_gap, count(DISTINCT event_id) = count(*) AS no_double
 	FROM cpis.audit_event;
 
+-- Notices and events say the same.
+SELECT count(*) > 64 AS many, count(*) FILTER (WHERE n IS NULL OR e IS NULL) AS differ
+	FROM cpis.notification n FULL JOIN (SELECT event_id, u.* FROM cpis.audit_event,
+		unnest(notified_authority, notification_no) AS u (local_authority, notification_no)) e
+	USING (event_id, local_authority, notification_no);
+
 -- The guidance's three fields come first.
-SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute
-	WHERE attrelid = 'cpis.access_event'::regclass AND attnum BETWEEN 1 AND 3;
+SELECT attname FROM pg_attribute WHERE attrelid = 'cpis.access_event'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT worker_name, organisation, care_setting, job_role, worker_id, system_id, location, outcome
 	FROM cpis.access_event WHERE request_id = 'audit' ORDER BY event_id;
 
@@ -68,7 +87,8 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RETURN sqlstate || ' ' || regexp_replace(sqlerrm, '_[0-9]{4}_[0-9]{2}', '_month');
 END $$;
-SELECT c, change(format(c, t)) FROM unnest(ARRAY['UPDATE %s SET event_id = 1', 'DELETE FROM %s', 'TRUNCATE %s', 'TRUNCATE %s CASCADE']) c,
+SELECT c, change(format(c, t)) FROM unnest(ARRAY['UPDATE %s SET event_id = 1', 'DELETE FROM %s', 'TRUNCATE %s', 'TRUNCATE %s CASCADE',
+		'MERGE INTO %s USING (VALUES (1)) v ON true WHEN MATCHED THEN DELETE']) c,
 	unnest(ARRAY['cpis.audit_event', :'month', 'cpis.notification']) t ORDER BY 1, 2;
 SET session_replication_role = replica;
 SELECT c, change(format(c, t)) FROM unnest(ARRAY['UPDATE %s SET event_id = 1', 'DELETE FROM %s', 'TRUNCATE %s']) c,
@@ -81,6 +101,7 @@ SELECT count(*) >= 2 AS months, bool_and((SELECT count(*) FROM pg_index WHERE in
 	FROM pg_partition_tree('cpis.audit_event') WHERE isleaf;
 
 DROP FUNCTION field(integer, bytea), field(integer, text), canonical, change;
-DELETE FROM cpis.plan WHERE local_authority IN ('E06000031', 'E06000032');
-DELETE FROM cpis.local_authority WHERE code IN ('E06000031', 'E06000032');
+DELETE FROM cpis.plan WHERE local_authority IN (SELECT code FROM cpis.local_authority WHERE name LIKE 'Audit%');
+DELETE FROM cpis.local_authority WHERE name LIKE 'Audit%';
+DROP ROLE "ødegård 李";
 DELETE FROM cpis.organisation WHERE code = 'RAU';

@@ -1,5 +1,5 @@
 -- The access history: what is shown, to whom, for how long.  Accesses of the
--- past are put into the trail by hand, which an INSERT may, far above the
+-- past are put into the trail by hand, which an INSERT may, far below the
 -- numbers that the writer gives, and taken out again at the end.
 \set VERBOSITY terse
 SET client_min_messages = warning;
@@ -60,6 +60,12 @@ SELECT access(4009, 1, 'was here') IS NOT NULL AS past;
 SELECT max(event_id) AS missed FROM cpis.audit_event WHERE outcome = 'not_found' AND worker_name = 'x' \gset
 SET ROLE history_app;
 SELECT count(*) FROM cpis_access_history(:missed);
+-- Nor has one that was refused.
+SELECT cpis_lookup(nhs_number_synthetic(4001), 'refused', 'RZZ', 'camhs');
+RESET ROLE;
+SELECT max(event_id) AS refused FROM cpis.audit_event WHERE outcome = 'refused' AND worker_name = 'refused' \gset
+SET ROLE history_app;
+SELECT count(*) FROM cpis_access_history(:refused);
 RESET ROLE;
 
 -- The 25 newest, newest first, the one that asks among them even if 30 came after it.

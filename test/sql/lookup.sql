@@ -9,7 +9,7 @@ INSERT INTO cpis.local_authority VALUES
 INSERT INTO cpis.organisation VALUES ('RLK', 'LOOK-UP TRUST'), ('RLKTWELVECHA', 'TWELVE');
 
 -- Today, as England has it.
-SELECT (now() AT TIME ZONE 'Europe/London')::date AS today \gset
+SELECT clock_timestamp() AS start, (now() AT TIME ZONE 'Europe/London')::date AS today \gset
 
 CREATE FUNCTION plan(child integer, type text, authority text, start date, ended date = NULL, deleted date = NULL)
 	RETURNS void LANGUAGE sql AS $$
@@ -23,7 +23,7 @@ SELECT plan(1001, 'child_protection', 'E06000011', '2026-01-01'),
 -- Everything that is disclosed, newest start first.
 SET ROLE lookup_app;
 SELECT nhs_number, plan_type, start_date, end_date, local_authority AS la, local_authority_name AS name,
-	office_hours_phone, emergency_duty_phone, event_id IS NOT NULL AS event
+	office_hours_phone, emergency_duty_phone, event_id = max(event_id) OVER () AS event
 	FROM cpis_lookup(nhs_number_synthetic(1001), 'Ann', 'RLK', 'nhs_111', request_id => 'found');
 -- A miss is an empty result.
 SELECT * FROM cpis_lookup(nhs_number_synthetic(1002), 'Ann', 'RLK', 'nhs_111', request_id => 'miss');
@@ -41,11 +41,17 @@ SELECT action, outcome, nhs_number = nhs_number_synthetic(1001) AS child, worker
 	notify, notified_authority, array_length(notification_no, 1) AS numbers, array_length(plan_ids, 1) AS plans,
 	session_role = session_user AS session, effective_role, application_name, backend_pid = pg_backend_pid() AS pid,
 	transaction_id IS NULL AS no_xid, detail, octet_length(salt) AS salt, octet_length(leaf_hash) AS hash,
-	recorded_at BETWEEN now() - interval '1 minute' AND clock_timestamp() AS now
+	recorded_at BETWEEN :'start' AND clock_timestamp() AS now
 	FROM cpis.audit_event WHERE request_id IN ('found', 'miss', 'flag', 'flag miss') ORDER BY event_id;
 SELECT octet_length(worker_name) AS name, octet_length(worker_id) AS id, octet_length(job_role) AS role,
 	octet_length(system_id) AS system, octet_length(location) AS location, octet_length(organisation) AS org
 	FROM cpis.audit_event WHERE request_id = repeat('r', 128);
+-- The event names the plans disclosed, and each authority's newest notice then is its.
+SELECT plan_ids = (SELECT array_agg(plan_id ORDER BY start_date DESC) FROM cpis.plan WHERE nhs_number = e.nhs_number) AS plans,
+	(SELECT array_agg(n.local_authority || ' ' || (n.notification_no = e.notification_no[u.n]) ORDER BY u.n)
+		FROM cpis.notification n JOIN unnest(e.notified_authority) WITH ORDINALITY AS u (code, n) ON code = local_authority
+		WHERE n.event_id = e.event_id) AS notices
+	FROM cpis.audit_event e WHERE request_id = 'found';
 -- One notice for each authority, though one has two plans; none for a flag.
 SELECT local_authority, count(*), count(*) = max(notification_no) AND min(notification_no) = 1 AS no_gap
 	FROM cpis.notification WHERE local_authority IN ('E06000011', 'E06000012')
@@ -89,7 +95,7 @@ CREATE FUNCTION outcomes(argument text, length integer) RETURNS SETOF text LANGU
 		('lookup', 'null', 'NULL'),
 		('lookup', 'empty', ''''''),
 		('flag', 'spaces', '''   '''),
-		('lookup', 'a byte too long', format('repeat(''x'', %s)', length + 1)),
+		('lookup', 'a byte too long', format('repeat(''x'', %s) || ''é''', length - 1)),
 		('flag', '10,000 characters', 'repeat(''é'', 10000)'),
 		('lookup', 'tab', 'E''a\tb'''),
 		('lookup', 'line feed', 'E''a\nb'''),
@@ -111,8 +117,11 @@ SELECT outcome($$cpis_lookup(nhs_number_synthetic(1001), 'Ann', 'RLK', 'nhs_111'
 SELECT outcome($$cpis_lookup('9990000019', 'Ann', 'RLK', 'nhs_111')$$);
 SELECT count(*) - :events AS recorded FROM cpis.audit_event;
 
+-- What is no control character is taken.
+SELECT outcome($$cpis_flag(nhs_number_synthetic(1002), U&'~ \00A0Zo\00EB', 'RLK', 'nhs_111')$$);
+
 -- More plans than a look-up discloses.
-SELECT count(plan(1020, 'child_protection', 'E06000011', '2020-01-01'::date + n)) FROM generate_series(1, 65) n;
+SELECT count(*) FROM (SELECT plan(1020, 'child_protection', 'E06000011', '2020-01-01'::date + n) FROM generate_series(1, 65) n) made;
 SELECT outcome($$cpis_lookup(nhs_number_synthetic(1020), 'Ann', 'RLK', 'nhs_111')$$);
 DELETE FROM cpis.plan WHERE nhs_number = nhs_number_synthetic(1020) AND start_date = '2020-01-02';
 SELECT outcome($$cpis_lookup(nhs_number_synthetic(1020), 'Ann', 'RLK', 'nhs_111')$$);
@@ -131,6 +140,9 @@ SELECT action, outcome, detail, organisation, care_setting, notify, notified_aut
 SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(1001), 'Ann', 'RLK', 'nhs_111', request_id => 'silent', notify => false);
 SELECT outcome, notify, notified_authority, notification_no, array_length(plan_ids, 1) AS plans
 	FROM cpis.audit_event WHERE request_id = 'silent';
+-- What is not to be notified, is not.
+SELECT count(*) FROM cpis.notification JOIN cpis.audit_event USING (event_id)
+	WHERE action <> 'lookup' OR outcome <> 'found' OR NOT notify;
 
 -- The counters agree with the trail.
 SELECT lookups = (SELECT count(*) FROM cpis.audit_event WHERE action = 'lookup' AND outcome <> 'refused') AS lookups,
@@ -138,7 +150,7 @@ SELECT lookups = (SELECT count(*) FROM cpis.audit_event WHERE action = 'lookup' 
 	refusals = (SELECT count(*) FROM cpis.audit_event WHERE outcome = 'refused') AS refusals,
 	events = (SELECT count(*) FROM cpis.audit_event) AS events, batches <= events AS batches,
 	events_per_batch >= 1 AS per_batch, wait_time > 0 AS waited, mean_wait_time > 0 AS mean,
-	queue_depth, writer_starts > 0 AS started, counted_since < now() AS since
+	failures, queue_depth, writer_starts > 0 AS started, counted_since < now() AS since
 	FROM cpis_stat;
 
 DROP FUNCTION plan, outcome, outcomes;

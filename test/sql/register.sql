@@ -30,14 +30,34 @@ INSERT INTO tried VALUES
 	('local_authority', 'local_authority_emergency_duty_phone_shape', 'empty telephone', 'code, name, emergency_duty_phone', $$'AAB', 'x', ''$$),
 	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone in words', 'code, name, emergency_duty_phone', $$'AAB', 'x', 'ring the duty team'$$),
 	('local_authority', 'local_authority_office_hours_phone_shape', 'office telephone in words', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAB', 'x', 'none', '01632 960021'$$),
+	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone too short', 'code, name, emergency_duty_phone', $$'AAC', 'x', '0021'$$),
+	('local_authority', 'taken', 'shortest telephone', 'code, name, emergency_duty_phone', $$'AAC', 'x', '60021'$$),
+	('local_authority', 'taken', 'longest telephones', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAD', 'x', rpad('01632', 18) || '960021', rpad('01632', 18) || '960022'$$),
+	('local_authority', 'local_authority_office_hours_phone_shape', 'telephone too long', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAE', 'x', rpad('01632', 19) || '960021', '01632 960022'$$),
 	('local_authority', 'taken', 'international telephone', 'code, name, emergency_duty_phone', $$'AAB', 'x', '+44 1632 960021'$$),
 	('organisation', 'taken', 'code of three', 'code, name', $$'AAA', 'x'$$),
 	('organisation', 'taken', 'code of twelve', 'code, name, commissioner', $$'ABCDEFGHIJ12', 'x', 'QOP'$$),
 	('organisation', 'organisation_code_shape', 'code of thirteen', 'code, name', $$'ABCDEFGHIJ123', 'x'$$),
+	('organisation', 'organisation_code_shape', 'code of two', 'code, name', $$'AB', 'x'$$),
 	('organisation', 'organisation_code_shape', 'empty code', 'code, name', $$'', 'x'$$),
 	('organisation', 'organisation_name_text', 'empty name', 'code, name', $$'AAB', ''$$),
+	('organisation', 'taken', 'name at its limit', 'code, name', $$'AAC', repeat('é', 100)$$),
+	('organisation', 'organisation_name_text', 'name too long', 'code, name', $$'AAB', repeat('é', 100) || 'x'$$),
+	('organisation', 'organisation_name_text', 'name with a control character', 'code, name', $$'AAB', U&'a\0085'$$),
 	('organisation', 'organisation_commissioner_shape', 'commissioner in words', 'code, name, commissioner', $$'AAB', 'x', 'the commissioner'$$),
-	('organisation', 'organisation_pkey', 'code twice', 'code, name', $$'AAA', 'x'$$);
+	('organisation', 'organisation_pkey', 'code twice', 'code, name', $$'AAA', 'x'$$),
+	('care_setting', 'taken', 'longest code', 'code, name, unscheduled', $$rpad('zz', 32, '_9'), 'x', true$$),
+	('care_setting', 'care_setting_code_shape', 'code too long', 'code, name, unscheduled', $$rpad('zz', 33, '_9'), 'x', true$$),
+	('care_setting', 'care_setting_code_shape', 'capital', 'code, name, unscheduled', $$'zZ', 'x', true$$),
+	('care_setting', 'care_setting_pkey', 'code twice', 'code, name, unscheduled', $$'camhs', 'x', true$$),
+	('plan_type', 'taken', 'longest code, least of the rest', 'code, name, snomed_ct_code, retention_days', $$rpad('zz', 32, '_z'), 'x', '123456', 0$$),
+	('plan_type', 'taken', 'most of the rest', 'code, name, snomed_ct_code, retention_days', $$'zz', 'x', repeat('1', 18), 36525$$),
+	('plan_type', 'plan_type_code_shape', 'code too long', 'code, name, snomed_ct_code, retention_days', $$rpad('zz', 33, '_z'), 'x', '123456', 0$$),
+	('plan_type', 'plan_type_snomed_ct_code_shape', 'concept too short', 'code, name, snomed_ct_code, retention_days', $$'zzz', 'x', '12345', 0$$),
+	('plan_type', 'plan_type_snomed_ct_code_shape', 'concept too long', 'code, name, snomed_ct_code, retention_days', $$'zzz', 'x', repeat('1', 19), 0$$),
+	('plan_type', 'plan_type_retention_days_range', 'fewer days than none', 'code, name, snomed_ct_code, retention_days', $$'zzz', 'x', '123456', -1$$),
+	('plan_type', 'plan_type_retention_days_range', 'more than a century', 'code, name, snomed_ct_code, retention_days', $$'zzz', 'x', '123456', 36526$$),
+	('plan_type', 'plan_type_pkey', 'code twice', 'code, name, snomed_ct_code, retention_days', $$'unborn', 'x', '123456', 0$$);
 INSERT INTO tried
 	SELECT 'plan', verdict, what, 'nhs_number, plan_type, local_authority, start_date, end_date, delete_date, local_reference',
 		format('%s, %L, %L, %L, %L, %L, %s', number, type, authority, start, ended, deleted, reference)
@@ -57,6 +77,10 @@ INSERT INTO tried
 	('plan_start_date_range', 'mistyped year', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '20226-01-01', NULL, NULL, 'NULL'),
 	('plan_end_date_not_before_start', 'end before start', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2026-01-02', '2026-01-01', NULL, 'NULL'),
 	('plan_end_date_range', 'infinite end', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2026-01-02', 'infinity', NULL, 'NULL'),
+	('plan_start_date_range', 'start too late', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '3000-01-01', NULL, NULL, 'NULL'),
+	('plan_end_date_range', 'end too late', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2026-01-02', '3000-01-01', NULL, 'NULL'),
+	('plan_delete_date_range', 'delete date too late', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2026-01-02', NULL, '3000-01-01', 'NULL'),
+	('plan_delete_date_range', 'delete date too early', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2026-01-02', NULL, '1948-07-04', 'NULL'),
 	('taken', 'last day', 'nhs_number_synthetic(2003)', 'unborn', 'E06000021', '2999-12-31', '2999-12-31', '2999-12-31', 'NULL'),
 	('plan_delete_date_range', 'infinite delete date', 'nhs_number_synthetic(2004)', 'unborn', 'E06000021', '2026-01-02', NULL, 'infinity', 'NULL'),
 	('taken', 'reference at its limit', 'nhs_number_synthetic(2004)', 'unborn', 'E06000021', '2026-01-02', NULL, NULL, 'repeat(''é'', 32)'),
@@ -65,17 +89,33 @@ INSERT INTO tried
 	('plan_local_reference_text', 'reference with a line feed', 'nhs_number_synthetic(2005)', 'unborn', 'E06000021', '2026-01-02', NULL, NULL, 'E''a\nb''')
 	) AS v (verdict, what, number, type, authority, start, ended, deleted, reference);
 
+-- Reference rows are refused altogether; what their constraints do shows without that.
+ALTER TABLE cpis.care_setting DISABLE TRIGGER refuse_change;
+ALTER TABLE cpis.plan_type DISABLE TRIGGER refuse_change;
 SELECT CASE verdict
 	WHEN 'taken' THEN lives_ok(command, name)
 	ELSE throws_like(command, '%"' || verdict || '"%', name) END
 FROM tried, format('INSERT INTO cpis.%s (%s) VALUES (%s)', target, columns, row_values) command,
 	format('%s, %s: %s', target, what, verdict) name;
+SELECT is(array_agg(conname ORDER BY conname), '{plan_commitment_salt_length,plan_pkey}', 'constraints not tried above, but below')
+FROM pg_constraint WHERE conrelid IN (SELECT ('cpis.' || target)::regclass FROM tried) AND conname NOT IN (SELECT verdict FROM tried);
+-- What must not be NULL.
+SELECT throws_like(format('UPDATE %s SET %I = NULL', attrelid::regclass, attname), format('null value in column "%s"%%', attname),
+	format('%s.%s must not be null', attrelid::regclass, attname))
+FROM pg_attribute WHERE attrelid IN (SELECT ('cpis.' || target)::regclass FROM tried) AND attnum > 0 AND attnotnull AND attidentity = ''
+ORDER BY attrelid::regclass::text, attnum;
+DELETE FROM cpis.care_setting WHERE code LIKE 'zz%';
+DELETE FROM cpis.plan_type WHERE code LIKE 'zz%';
+ALTER TABLE cpis.care_setting ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER refuse_change;
 
 -- Salts are made by themselves, of 16 bytes, and differ.
 SELECT is(count(DISTINCT commitment_salt), count(*), 'salts differ') FROM cpis.plan;
 SELECT throws_like($$UPDATE cpis.plan SET commitment_salt = 'x'$$, '%"plan_commitment_salt_length"%', 'a salt has 16 bytes');
 SELECT throws_like($$INSERT INTO cpis.plan (plan_id, nhs_number, plan_type, local_authority, start_date)
 	VALUES (1, nhs_number_synthetic(2010), 'unborn', 'E06000021', '2026-01-01')$$, '%non-DEFAULT value%', 'plan_id is not for callers');
+SELECT throws_like($$INSERT INTO cpis.plan (plan_id, nhs_number, plan_type, local_authority, start_date) OVERRIDING SYSTEM VALUE
+	SELECT plan_id, nhs_number_synthetic(2010), plan_type, local_authority, start_date FROM cpis.plan LIMIT 1$$, '%"plan_pkey"%', 'a plan_id is never used twice');
 SELECT throws_like($$DELETE FROM cpis.local_authority WHERE code = 'E06000021'$$, '%"plan_local_authority_fkey"%', 'an authority with plans stays');
 
 -- The rows of the extension itself.
@@ -86,11 +126,12 @@ SELECT is(array_agg(code ORDER BY code), '{camhs,community_paediatrics,dentistry
 SELECT is(array_agg(concat_ws(' ', code, snomed_ct_code, retention_days) ORDER BY code),
 	'{child_protection 342191000000101 365,looked_after 764841000000100 365,unborn 818901000000100 365}', 'the kinds of plan')
 	FROM cpis.plan_type;
-SELECT throws_like(format(command, 'cpis.' || t), '%cannot % table "' || t || '"%', replace(command, '%s', t))
+PREPARE refused AS SELECT throws_like(format(command, 'cpis.' || t), '%cannot % table "' || t || '"%', format(command, t) || $1)
 FROM unnest('{care_setting,plan_type}'::text[]) t,
 	unnest(ARRAY['INSERT INTO %s SELECT * FROM %1$s', 'UPDATE %s SET name = name', 'DELETE FROM %s', 'TRUNCATE %s CASCADE']) command;
+EXECUTE refused('');
 SET session_replication_role = replica;
-SELECT throws_like('UPDATE cpis.care_setting SET name = name', '%cannot update table%', 'also in a replica session');
+EXECUTE refused(', in a replica session');
 RESET session_replication_role;
 
 SELECT finish();
