@@ -2,8 +2,9 @@
  * What the rest of the script stands on: an encoding in which every name can
  * be written, and the schema of the tables.
  *
- * The functions and types named nhs_number* and cpis_* go to the schema chosen
- * in CREATE EXTENSION; everything else is in schema cpis.
+ * What is named nhs_number* and cpis_* goes to the schema chosen
+ * in CREATE EXTENSION, view cpis_stat included, so that it works as typed;
+ * everything else is in schema cpis.
  */
 
 DO $$
