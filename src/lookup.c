@@ -130,6 +130,34 @@ has_control_character(const char *text)
 }
 
 /*
+ * Is UTF-8 text made of nothing but white space?  Control characters are
+ * another matter.
+ */
+static bool
+is_blank(const char *text)
+{
+	static const char *const spaces[] =
+	{
+		" ", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+		"\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+		"\u200b", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff",
+	};
+
+	while (*text != '\0')
+	{
+		int			i = 0;
+
+		while (i < lengthof(spaces) &&
+			   strncmp(text, spaces[i], strlen(spaces[i])) != 0)
+			i++;
+		if (i == lengthof(spaces))
+			return false;
+		text += strlen(spaces[i]);
+	}
+	return true;
+}
+
+/*
  * Raise the error of a malformed argument.  The value is not repeated: callers
  * mix arguments up, and it may be the number.
  */
@@ -161,7 +189,7 @@ take_text(FunctionCallInfo fcinfo, int i, AuditEvent *event)
 	}
 
 	value = text_to_cstring(PG_GETARG_TEXT_PP(text_arguments[i].position));
-	if (value[strspn(value, " ")] == '\0')
+	if (is_blank(value))
 		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
 						"must not be empty");
 	if (strlen(value) > limit)

@@ -95,6 +95,7 @@ CREATE FUNCTION outcomes(argument text, length integer) RETURNS SETOF text LANGU
 		('lookup', 'null', 'NULL'),
 		('lookup', 'empty', ''''''),
 		('flag', 'spaces', '''   '''),
+		('lookup', 'other spaces', 'U&'' \00A0\2003\200B\3000'''),
 		('lookup', 'a byte too long', format('repeat(''x'', %s) || ''é''', length - 1)),
 		('flag', '10,000 characters', 'repeat(''é'', 10000)'),
 		('lookup', 'tab', 'E''a\tb'''),
