@@ -58,7 +58,10 @@ demo:
 else
 
 PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs))
+ifeq ($(PGXS),)
+$(error no PostgreSQL server headers for PG_CONFIG=$(PG_CONFIG): install postgresql-server-dev or name another pg_config)
+endif
 include $(PGXS)
 
 $(OBJS): $(wildcard src/*.h) cpis.control

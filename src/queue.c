@@ -568,6 +568,25 @@ answer(QueueSlot *slot, QueueSlotState state)
 }
 
 /*
+ * Leave out of a batch the requests that have been given up since they were
+ * taken, and answer how many are left.  For the writer, before it writes.
+ */
+int
+QueueDropAbandoned(QueueSlot **batch, int n)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (QueueSlotGetState(batch[i]) == QUEUE_SLOT_ABANDONED)
+			answer(batch[i], QUEUE_SLOT_FAILED);	/* frees it */
+		else
+			batch[kept++] = batch[i];
+	}
+	return kept;
+}
+
+/*
  * The request is durable.  Whatever the writer has to say stands in the
  * payload.
  */

@@ -82,6 +82,7 @@ extern void QueueWriterStartFailed(void);
 /* The writer. */
 extern bool QueueWriterEnter(void);
 extern int	QueueTake(QueueSlot **batch, int most);
+extern int	QueueDropAbandoned(QueueSlot **batch, int n);
 extern void QueueAnswerRecorded(QueueSlot *slot);
 extern void QueueAnswerFailed(QueueSlot *slot, int sqlerrcode,
 							  const char *message);

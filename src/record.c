@@ -90,7 +90,7 @@ raise_timeout(const StartAttempt *attempt)
 			 errmsg("access event could not be recorded within %d ms",
 					cpis_record_timeout),
 			 errdetail("The writer of the audit trail has not answered."),
-			 errhint("See whether a lock on a table in schema cpis is held, or the disk is slow or full."),
+			 errhint("See whether a lock on a table in schema cpis is held, the disk is slow, or a synchronous standby does not confirm."),
 			 errhidestmt(true), errhidecontext(true)));
 }
 

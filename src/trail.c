@@ -18,6 +18,7 @@
 #include "month.h"
 #include "notification.h"
 #include "relation.h"
+#include "storage/lmgr.h"
 #include "trail.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -79,6 +80,31 @@ read_next_event_id(void)
 }
 
 /*
+ * The partition for events recorded now.
+ */
+static Oid
+partition_for(TimestampTz now)
+{
+	Oid			partition = MonthPartition(now);
+
+	if (!OidIsValid(partition))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the audit trail has no partition for this month")));
+	return partition;
+}
+
+/*
+ * Take, for this transaction, the locks that TrailAppend() needs.
+ */
+void
+TrailLock(TimestampTz now)
+{
+	LockRelationOid(partition_for(now), RowExclusiveLock);
+	LockRelationOid(CpisRelationOid(CPIS_NOTIFICATION), RowExclusiveLock);
+}
+
+/*
  * Append events to the trail, in the order given, with their notices.  Runs
  * in the writer's transaction; nothing of it counts before that is durable.
  */
@@ -88,18 +114,13 @@ TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
 	pg_cryptohash_ctx *sha256 = pg_cryptohash_create(PG_SHA256);
 	BulkInsert *insert;
 	StringInfoData buffer;
-	Oid			partition = MonthPartition(now);
 
 	if (sha256 == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-	if (!OidIsValid(partition))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the audit trail has no partition for this month")));
 
-	insert = BulkInsertBegin(partition, AUDIT_NCOLUMNS, nevents);
+	insert = BulkInsertBegin(partition_for(now), AUDIT_NCOLUMNS, nevents);
 	if (next_event_id < 0)
 		next_event_id = read_next_event_id();
 

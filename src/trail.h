@@ -11,6 +11,7 @@
 #include "audit_event.h"
 
 extern void TrailForget(void);
+extern void TrailLock(TimestampTz now);
 extern void TrailAppend(AuditEvent **events, int nevents, TimestampTz now);
 
 #endif							/* CPIS_TRAIL_H */

@@ -270,15 +270,15 @@ standby_has_confirmed(void)
 
 /*
  * Write the batch in one transaction and make that durable.
+ *
+ * All waiting for locks comes first.  What is given up meanwhile is left out of
+ * the batch, *n becoming smaller, for nobody wants to be told of an access that
+ * disclosed nothing.
  */
 static void
-write_batch(QueueSlot **batch, int n)
+write_batch(QueueSlot **batch, volatile int *n)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	AuditEvent **events = palloc(n * sizeof(AuditEvent *));
-
-	for (int i = 0; i < n; i++)
-		events[i] = (AuditEvent *) batch[i]->payload.bytes;
 
 	MonthEnsure(now, own_lock_timeout());
 
@@ -287,7 +287,17 @@ write_batch(QueueSlot **batch, int n)
 	MemoryContextSwitchTo(batch_context);
 	hold_extension();
 	extension_changed = CpisExtensionChanged();
-	TrailAppend(events, n, now);
+	TrailLock(now);
+
+	*n = QueueDropAbandoned(batch, *n);
+	if (*n > 0)
+	{
+		AuditEvent **events = palloc(*n * sizeof(AuditEvent *));
+
+		for (int i = 0; i < *n; i++)
+			events[i] = (AuditEvent *) batch[i]->payload.bytes;
+		TrailAppend(events, *n, now);
+	}
 	PopActiveSnapshot();
 	ForceSyncCommit();
 	CommitTransactionCommand();
@@ -321,14 +331,15 @@ fail_batch(QueueSlot **batch, int n)
  * commit and the answers can raise an error or act on an interrupt.
  */
 static void
-record_batch(QueueSlot **batch, int n)
+record_batch(QueueSlot **batch, int taken)
 {
+	volatile int n = taken;
 	volatile bool committed = false;
 
 	MemoryContextSwitchTo(batch_context);
 	PG_TRY();
 	{
-		write_batch(batch, n);
+		write_batch(batch, &n);
 		committed = true;
 	}
 	PG_CATCH();
@@ -337,7 +348,7 @@ record_batch(QueueSlot **batch, int n)
 	}
 	PG_END_TRY();
 
-	if (committed)
+	if (committed && n > 0)
 	{
 		bool		confirmed = standby_has_confirmed();
 
