@@ -64,7 +64,7 @@ $(error no PostgreSQL server headers for PG_CONFIG=$(PG_CONFIG): install postgre
 endif
 include $(PGXS)
 
-$(OBJS): $(wildcard src/*.h) cpis.control
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h) cpis.control
 
 endif
 

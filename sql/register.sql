@@ -17,10 +17,12 @@ CREATE TABLE cpis.local_authority (
 			CHECK (name ~ '[^[:space:]]' AND name !~ '[[:cntrl:]]' AND octet_length(name) <= 200),
 	office_hours_phone text
 		CONSTRAINT local_authority_office_hours_phone_shape
-			CHECK (office_hours_phone ~ '^\+?[0-9]([0-9 ]{3,22})[0-9]$'),
+			CHECK (office_hours_phone ~ '^\+?[0-9][0-9 ]*[0-9]$'
+				   AND length(translate(office_hours_phone, '+ ', '')) BETWEEN 5 AND 15 AND length(office_hours_phone) <= 24),
 	emergency_duty_phone text NOT NULL
 		CONSTRAINT local_authority_emergency_duty_phone_shape
-			CHECK (emergency_duty_phone ~ '^\+?[0-9]([0-9 ]{3,22})[0-9]$')
+			CHECK (emergency_duty_phone ~ '^\+?[0-9][0-9 ]*[0-9]$'
+				   AND length(translate(emergency_duty_phone, '+ ', '')) BETWEEN 5 AND 15 AND length(emergency_duty_phone) <= 24)
 );
 REVOKE ALL ON TABLE cpis.local_authority FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('cpis.local_authority', '');

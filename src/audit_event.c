@@ -123,7 +123,7 @@ AuditEventInit(AuditEvent *event, const char *action)
 {
 	memset(event, 0, sizeof(AuditEvent));
 	strlcpy(event->action, action, sizeof(event->action));
-	note_role(event->session_role, GetSessionUserId());
+	note_role(event->session_role, GetAuthenticatedUserId());
 	note_role(event->effective_role, GetUserId());
 	note_client_address(event);
 	if (application_name != NULL)

@@ -16,6 +16,7 @@
 #endif
 
 #include "executor/executor.h"
+#include "replication/walsender_private.h"
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
@@ -39,6 +40,17 @@
 #else
 #define CPIS_EXEC_INSERT_INDEX_TUPLES(info, slot, estate) \
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#endif
+
+/*
+ * Has the checkpointer seen synchronous standbys configured?  Minor releases of
+ * 2025 turned a boolean into a set of flags.
+ */
+#ifdef SYNC_STANDBY_DEFINED
+#define CPIS_SYNC_STANDBYS_DEFINED() \
+	((WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0)
+#else
+#define CPIS_SYNC_STANDBYS_DEFINED() (WalSndCtl->sync_standbys_defined)
 #endif
 
 /* 17 has a registry of DSM segments; 15 and 16 need a block of main memory. */

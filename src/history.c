@@ -69,7 +69,7 @@ typedef struct Trail
 typedef struct Asking
 {
 	int			rows;			/* found with its number; there should be one */
-	bool		may_see;		/* made by this role within the hour? */
+	bool		may_see;		/* made by these roles within the hour? */
 	bool		found;
 	int32		nhs_number;
 } Asking;
@@ -145,6 +145,8 @@ judge(HeapTuple tuple, TupleDesc descriptor, void *argument)
 		text_is(tuple, descriptor, AUDIT_ACTION, "lookup") &&
 		text_is(tuple, descriptor, AUDIT_EFFECTIVE_ROLE,
 				GetUserNameFromId(GetUserId(), false)) &&
+		text_is(tuple, descriptor, AUDIT_SESSION_ROLE,
+				GetUserNameFromId(GetAuthenticatedUserId(), false)) &&
 		GetCurrentTimestamp() - recorded_at <= HISTORY_OPEN_FOR;
 	asking->found = text_is(tuple, descriptor, AUDIT_OUTCOME, "found");
 	asking->nhs_number = DatumGetInt32(attribute(tuple, descriptor,

@@ -25,11 +25,13 @@
 #include "access/xlog.h"
 #include "audit_event.h"
 #include "entitlement.h"
+#include "executor/instrument.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lookup.h"
 #include "miscadmin.h"
 #include "mod11.h"
+#include "pgstat.h"
 #include "record.h"
 #include "register.h"
 #include "tcop/utility.h"
@@ -92,6 +94,11 @@ static const Refusal unknown_care_setting = {
 	ERRCODE_UNDEFINED_OBJECT, "unknown care setting",
 	"care setting does not exist",
 	"See table cpis.care_setting."
+};
+static const Refusal too_many_plans = {
+	ERRCODE_INVALID_PARAMETER_VALUE, "too many plans",
+	"more plans are held for one NHS number than can be disclosed",
+	"A look-up discloses up to 64 plans."
 };
 static const Refusal placeholder_number = {
 	ERRCODE_INVALID_PARAMETER_VALUE, "placeholder number",
@@ -255,13 +262,6 @@ note_plans(AuditEvent *event, List *plans)
 {
 	ListCell   *cell;
 
-	if (list_length(plans) > PLANS_PER_LOOKUP)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("more than %d plans are held for one NHS number",
-						PLANS_PER_LOOKUP),
-				 errhidestmt(true), errhidecontext(true)));
-
 	foreach(cell, plans)
 	{
 		HeldPlan   *plan = lfirst(cell);
@@ -291,6 +291,41 @@ raise_refusal(const Refusal *refusal)
 }
 
 /*
+ * Entitle and read, leaving no trace of what was read where the caller could
+ * see it while his event is not recorded yet: neither in the statistics of his
+ * transaction nor in EXPLAIN's count of buffers.
+ */
+static const Refusal *
+entitle_and_read(const AuditEvent *event, bool silent, List **plans)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		track_counts = pgstat_track_counts;
+	BufferUsage buffer_usage = pgBufferUsage;
+	const Refusal *refusal = NULL;
+
+	*plans = NIL;
+	PG_TRY();
+	{
+		pgstat_track_counts = false;
+		refusal = entitle(event, silent, snapshot);
+		if (refusal == NULL)
+			*plans = RegisterPlansHeld(event->nhs_number, RegisterToday(),
+									   snapshot);
+	}
+	PG_FINALLY();
+	{
+		pgstat_track_counts = track_counts;
+		pgBufferUsage = buffer_usage;
+	}
+	PG_END_TRY();
+	UnregisterSnapshot(snapshot);
+
+	if (list_length(*plans) > PLANS_PER_LOOKUP)
+		return &too_many_plans;
+	return refusal;
+}
+
+/*
  * Entitle, read, record, disclose: the plans held for the person in the event,
  * whose access event is durable when this returns.  "silent": the caller asks
  * that a look-up, which else notifies, should not.
@@ -298,13 +333,8 @@ raise_refusal(const Refusal *refusal)
 static List *
 look_up(AuditEvent *event, bool silent, QueueCounter counter)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	const Refusal *refusal = entitle(event, silent, snapshot);
-	List	   *plans = NIL;
-
-	if (refusal == NULL)
-		plans = RegisterPlansHeld(event->nhs_number, RegisterToday(), snapshot);
-	UnregisterSnapshot(snapshot);
+	List	   *plans;
+	const Refusal *refusal = entitle_and_read(event, silent, &plans);
 
 	if (refusal != NULL)
 	{

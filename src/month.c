@@ -94,7 +94,7 @@ partition_of(Month month)
 	partition_name(month, name);
 	partition = get_relname_relid(name, CpisSchemaOid());
 	if (!OidIsValid(partition) || !get_rel_relispartition(partition) ||
-		get_partition_parent(partition, true) != CpisRelationOid(CPIS_AUDIT_EVENT))
+		get_partition_parent(partition, false) != CpisRelationOid(CPIS_AUDIT_EVENT))
 		return InvalidOid;
 	return partition;
 }

@@ -51,6 +51,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue.h"
 #include "storage/dsm.h"
@@ -66,6 +67,9 @@
 
 /* A started writer that has not shown itself for so long may be given up. */
 #define WRITER_START_PATIENCE_MS 1000
+
+/* How soon after a failure somebody may try to start a writer again. */
+#define WRITER_START_PAUSE_MS 50
 
 #define NO_SLOT (-1)
 
@@ -85,6 +89,7 @@ typedef struct QueueDatabase
 	int			writer_proc_number;
 	int			writer_pid;
 	TimestampTz writer_claimed_at;	/* of WRITER_STARTING */
+	TimestampTz writer_failed_at;	/* when a start last failed */
 	TimestampTz counted_since;
 	pg_atomic_uint32 depth;
 	pg_atomic_uint64 counters[QUEUE_NCOUNTERS];
@@ -239,6 +244,27 @@ queue_ensure_attached(void)
 	queue = q;
 }
 
+/*
+ * Has this time passed since then?  A clock that was set back has.
+ */
+static bool
+has_passed(TimestampTz since, int milliseconds)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now < since || TimestampDifferenceExceeds(since, now, milliseconds);
+}
+
+/*
+ * Is the writer that somebody claimed to start overdue?
+ */
+static bool
+start_is_overdue(const QueueDatabase *entry)
+{
+	return entry->writer == WRITER_STARTING &&
+		has_passed(entry->writer_claimed_at, WRITER_START_PATIENCE_MS);
+}
+
 static void
 wake(int proc_number)
 {
@@ -274,7 +300,8 @@ find_database(bool create)
 			if (empty < 0)
 				empty = i;
 		}
-		else if (idle < 0 && entry->writer == WRITER_NONE &&
+		else if (idle < 0 &&
+				 (entry->writer == WRITER_NONE || start_is_overdue(entry)) &&
 				 pg_atomic_read_u32(&entry->depth) == 0)
 			idle = i;
 	}
@@ -285,6 +312,8 @@ find_database(bool create)
 	entry = &queue->databases[my_database];
 	entry->oid = MyDatabaseId;
 	entry->head = entry->tail = NO_SLOT;
+	entry->writer = WRITER_NONE;
+	entry->writer_failed_at = 0;
 	entry->counted_since = GetCurrentTimestamp();
 	for (int c = 0; c < QUEUE_NCOUNTERS; c++)
 		pg_atomic_write_u64(&entry->counters[c], 0);
@@ -321,8 +350,11 @@ unlink_slot(QueueDatabase *entry, QueueSlot *slot)
 static void
 set_failure(QueueSlot *slot, int sqlerrcode, const char *message)
 {
+	int			length = pg_mbcliplen(message, strlen(message), QUEUE_MESSAGE_SIZE - 1);
+
 	slot->sqlerrcode = sqlerrcode;
-	strlcpy(slot->message, message, QUEUE_MESSAGE_SIZE);
+	memcpy(slot->message, message, length);
+	slot->message[length] = '\0';
 }
 
 /*
@@ -451,20 +483,18 @@ QueueWithdraw(void)
 bool
 QueueClaimWriterStart(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	QueueDatabase *entry;
 	bool		claimed = false;
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	entry = find_database(false);
 	if (entry != NULL &&
-		(entry->writer == WRITER_NONE ||
-		 (entry->writer == WRITER_STARTING &&
-		  TimestampDifferenceExceeds(entry->writer_claimed_at, now,
-									 WRITER_START_PATIENCE_MS))))
+		((entry->writer == WRITER_NONE &&
+		  has_passed(entry->writer_failed_at, WRITER_START_PAUSE_MS)) ||
+		 start_is_overdue(entry)))
 	{
 		entry->writer = WRITER_STARTING;
-		entry->writer_claimed_at = now;
+		entry->writer_claimed_at = GetCurrentTimestamp();
 		claimed = true;
 	}
 	LWLockRelease(&queue->lock);
@@ -483,7 +513,10 @@ QueueWriterStartFailed(void)
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	entry = find_database(false);
 	if (entry != NULL && entry->writer == WRITER_STARTING)
+	{
 		entry->writer = WRITER_NONE;
+		entry->writer_failed_at = GetCurrentTimestamp();
+	}
 	LWLockRelease(&queue->lock);
 }
 

@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "record.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
@@ -102,6 +103,16 @@ is_answered(QueueSlot *slot)
 	return state == QUEUE_SLOT_RECORDED || state == QUEUE_SLOT_FAILED;
 }
 
+static long
+milliseconds_since(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return (long) INSTR_TIME_GET_MILLISEC(now);
+}
+
 /*
  * Wait until the slot holds an answer, or raise an error.
  */
@@ -109,17 +120,18 @@ static void
 wait_for_answer(QueueSlot *slot)
 {
 	static uint32 wait_event = 0;
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   cpis_record_timeout);
 	StartAttempt attempt = {NULL, FIRST_RETRY_MS, false};
+	instr_time	start;
+
+	/* Not by the clock on the wall, which may be set back. */
+	INSTR_TIME_SET_CURRENT(start);
 
 	if (wait_event == 0)
 		wait_event = CPIS_WAIT_EVENT("CpisRecordEvent");
 
 	while (!is_answered(slot))
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														   deadline);
+		long		left = cpis_record_timeout - milliseconds_since(start);
 
 		if (left <= 0)
 		{
@@ -135,6 +147,18 @@ wait_for_answer(QueueSlot *slot)
 		CHECK_FOR_INTERRUPTS();
 		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
 	}
+}
+
+/*
+ * The SQLSTATE to pass on.  Of class 42 are refusals, which are recorded; what
+ * the writer lacks is something else.
+ */
+static int
+answer_sqlerrcode(int sqlerrcode)
+{
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
+		return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	return sqlerrcode;
 }
 
 /*
@@ -171,7 +195,7 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 	{
 		QueueCount(QUEUE_FAILURES, 1);
 		ereport(ERROR,
-				(errcode(slot->sqlerrcode),
+				(errcode(answer_sqlerrcode(slot->sqlerrcode)),
 				 errmsg("access event could not be recorded"),
 				 errdetail("The writer of the audit trail reported: %s.",
 						   slot->message),

@@ -219,6 +219,13 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
 	HeapTuple	tuple;
 	List	   *plans = NIL;
 
+	/*
+	 * Lock what is read only if a plan is found before it is known whether one
+	 * is: who waits for such a lock, or not, must not tell the two apart.
+	 */
+	Relation	authorities = CpisTableOpen(CPIS_LOCAL_AUTHORITY, AccessShareLock);
+	Relation	plan_types = CpisTableOpen(CPIS_PLAN_TYPE, AccessShareLock);
+
 	ScanKeyInit(&key, PLAN_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(nhs_number));
 	scan = systable_beginscan(relation,
@@ -248,6 +255,8 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
 		plans = lappend(plans, plan);
 	}
 	systable_endscan(scan);
+	table_close(plan_types, AccessShareLock);
+	table_close(authorities, AccessShareLock);
 	table_close(relation, AccessShareLock);
 
 	list_sort(plans, compare_plans);

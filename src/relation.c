@@ -9,8 +9,9 @@
  * held: REINDEX CONCURRENTLY gives the name to another index, and drops the
  * old one only when it has seen all lock holders leave.
  *
- * In the transaction that made or updated the extension nothing resolves: the
- * writer could not see the tables, and the caller would wait in vain.
+ * In the transaction that made the extension nothing resolves: the writer could
+ * not see the tables, and the caller would wait in vain.  The same holds after
+ * an update, for what that has touched.
  *
  *-------------------------------------------------------------------------
  */

@@ -15,11 +15,13 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "bulk_insert.h"
+#include "catalog/pg_class.h"
 #include "month.h"
 #include "notification.h"
 #include "relation.h"
 #include "storage/lmgr.h"
 #include "trail.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -95,13 +97,30 @@ partition_for(TimestampTz now)
 }
 
 /*
- * Take, for this transaction, the locks that TrailAppend() needs.
+ * Take, for this transaction, the locks that TrailAppend() needs, and see that
+ * what is written there will last.
  */
 void
 TrailLock(TimestampTz now)
 {
-	LockRelationOid(partition_for(now), RowExclusiveLock);
-	LockRelationOid(CpisRelationOid(CPIS_NOTIFICATION), RowExclusiveLock);
+	Oid			partition = partition_for(now);
+	Oid			notification = CpisRelationOid(CPIS_NOTIFICATION);
+
+	LockRelationOid(partition, RowExclusiveLock);
+	LockRelationOid(notification, RowExclusiveLock);
+
+	/* While this waited, the partition may have left the trail. */
+	if (partition_for(now) != partition)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this month's partition has been taken out of the audit trail")));
+
+	/* What is not logged is not durable. */
+	if (get_rel_persistence(partition) != RELPERSISTENCE_PERMANENT ||
+		get_rel_persistence(notification) != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of the audit trail is unlogged")));
 }
 
 /*

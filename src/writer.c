@@ -37,6 +37,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "audit_event.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "compat.h"
@@ -141,6 +142,10 @@ static void
 set_own_settings(void)
 {
 	set_own_synchronous_commit();
+	/* ALTER DATABASE can set a role, or another session user. */
+	set("role", "none");
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, 0);
+
 	set("search_path", "pg_catalog, pg_temp");
 	set("session_replication_role", "origin");
 	set("default_transaction_read_only", "off");
@@ -255,15 +260,16 @@ standby_has_confirmed(void)
 {
 	int			mode = (synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY) ?
 		SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
+	bool		named = (SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0');
 	bool		confirmed;
 
-	if (!SyncRepRequested() ||
-		((SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0') &&
-		 !ConfigReloadPending))
+	if (!SyncRepRequested())
 		return true;
 
+	/* This process and the checkpointer read a new setting at their own time. */
 	LWLockAcquire(SyncRepLock, LW_SHARED);
-	confirmed = (WalSndCtl->lsn[mode] >= XactLastCommitEnd);
+	confirmed = (!named && !CPIS_SYNC_STANDBYS_DEFINED()) ||
+		WalSndCtl->lsn[mode] >= XactLastCommitEnd;
 	LWLockRelease(SyncRepLock);
 	return confirmed;
 }
@@ -442,6 +448,8 @@ serve(void)
 
 		idle_left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													TimestampTzPlusMilliseconds(idle_since, cpis_writer_idle_timeout));
+		/* A clock that was set back must not keep the writer here. */
+		idle_left = Min(idle_left, cpis_writer_idle_timeout);
 		if (idle_left <= 0 && QueueWriterLeaveIfIdle())
 			return;
 

@@ -29,7 +29,7 @@ CREATE FUNCTION access(child integer, hours numeric, worker text, org text = 'RH
 			care_setting, notify, session_role, effective_role, backend_pid, salt, leaf_hash)
 		VALUES (nextval('number'),
 			coalesce(made, (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month' + hours * interval '1 hour') AT TIME ZONE 'UTC'),
-			act, result, nhs_number_synthetic(child), worker, id, org, 'nhs_111', told, role, role, 1, '', '')
+			act, result, nhs_number_synthetic(child), worker, id, org, 'nhs_111', told, session_user, role, 1, '', '')
 		RETURNING event_id
 $$;
 -- The history as it is shown now: a look-up by worker "now" asks.

@@ -127,6 +127,9 @@ SELECT outcome($$cpis_lookup(nhs_number_synthetic(1020), 'Ann', 'RLK', 'nhs_111'
 DELETE FROM cpis.plan WHERE nhs_number = nhs_number_synthetic(1020) AND start_date = '2020-01-02';
 SELECT outcome($$cpis_lookup(nhs_number_synthetic(1020), 'Ann', 'RLK', 'nhs_111')$$);
 
+SELECT outcome, detail, plan_ids FROM cpis.audit_event
+	WHERE nhs_number = nhs_number_synthetic(1020) ORDER BY event_id LIMIT 1;
+
 -- What is refused is recorded, and not disclosed.
 SET ROLE lookup_app;
 SELECT outcome($$cpis_lookup(nhs_number_synthetic(1001), 'Ann', 'RZZ', 'nhs_111', request_id => 'refused')$$);

@@ -47,6 +47,8 @@ INSERT INTO tried VALUES
 	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone in words', 'code, name, emergency_duty_phone', $$'AAB', 'x', 'ring the duty team'$$),
 	('local_authority', 'local_authority_office_hours_phone_shape', 'office telephone in words', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAB', 'x', 'none', '01632 960021'$$),
 	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone too short', 'code, name, emergency_duty_phone', $$'AAC', 'x', '0021'$$),
+	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone of spaces', 'code, name, emergency_duty_phone', $$'AAC', 'x', '0     1'$$),
+	('local_authority', 'local_authority_emergency_duty_phone_shape', 'telephone of 16 digits', 'code, name, emergency_duty_phone', $$'AAC', 'x', '0163296002101632'$$),
 	('local_authority', 'taken', 'shortest telephone', 'code, name, emergency_duty_phone', $$'AAC', 'x', '60021'$$),
 	('local_authority', 'taken', 'longest telephones', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAD', 'x', rpad('01632', 18) || '960021', rpad('01632', 18) || '960022'$$),
 	('local_authority', 'local_authority_office_hours_phone_shape', 'telephone too long', 'code, name, office_hours_phone, emergency_duty_phone', $$'AAE', 'x', rpad('01632', 19) || '960021', '01632 960022'$$),
