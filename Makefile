@@ -17,6 +17,7 @@ OBJS = \
 	src/notification.o \
 	src/queue.o \
 	src/record.o \
+	src/reference.o \
 	src/refuse_change.o \
 	src/register.o \
 	src/relation.o \

@@ -113,6 +113,27 @@ CREATE TRIGGER refuse_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cp
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Its rows are part of the extension.');
 ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER refuse_change;
 
+/*
+ * Processes keep the rows of these tables that they have read: tell them what
+ * has changed (src/reference.c).
+ */
+CREATE FUNCTION cpis.reference_changed() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_reference_changed';
+REVOKE ALL ON FUNCTION cpis.reference_changed() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.reference_changed() IS 'trigger: makes all sessions read the table anew';
+CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.local_authority
+	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
+ALTER TABLE cpis.local_authority ENABLE ALWAYS TRIGGER reference_changed;
+CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.organisation
+	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
+ALTER TABLE cpis.organisation ENABLE ALWAYS TRIGGER reference_changed;
+CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.care_setting
+	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
+ALTER TABLE cpis.care_setting ENABLE ALWAYS TRIGGER reference_changed;
+CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.plan_type
+	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
+ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER reference_changed;
+
 CREATE FUNCTION cpis.random_salt() RETURNS bytea
 	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_random_salt';
 REVOKE ALL ON FUNCTION cpis.random_salt() FROM PUBLIC;

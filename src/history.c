@@ -30,13 +30,13 @@
 #include "lookup.h"
 #include "miscadmin.h"
 #include "month.h"
+#include "reference.h"
 #include "register.h"
 #include "relation.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -62,7 +62,7 @@ typedef struct Access
 typedef struct Trail
 {
 	List	   *partitions;
-	Snapshot	snapshot;
+	Reading		reading;
 } Trail;
 
 /* The look-up that asks. */
@@ -117,7 +117,7 @@ for_each_row(const Trail *trail, AuditColumn column, Oid (*index_of) (Oid),
 
 		ScanKeyInit(&key, column, BTEqualStrategyNumber, equal, value);
 		scan = systable_beginscan(table, index_of(RelationGetRelid(table)),
-								  true, trail->snapshot, 1, &key);
+								  true, trail->reading.snapshot, 1, &key);
 		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		{
 			each(tuple, RelationGetDescr(table), argument);
@@ -288,9 +288,9 @@ first_shown(List *accesses, int64 asking_event_id)
 }
 
 static void
-put_access(ReturnSetInfo *rsinfo, const Access *access, Snapshot snapshot)
+put_access(ReturnSetInfo *rsinfo, const Access *access, const Reading *reading)
 {
-	char	   *name = RegisterOrganisationName(access->organisation, snapshot);
+	char	   *name = RegisterOrganisationName(access->organisation, reading);
 	Datum		values[6] = {0};
 	bool		isnull[6] = {false};
 
@@ -336,7 +336,7 @@ cpis_access_history(PG_FUNCTION_ARGS)
 				 errhint("The role must be a member of cpis_clinical.")));
 
 	trail.partitions = MonthPartitions();
-	trail.snapshot = RegisterSnapshot(GetLatestSnapshot());
+	trail.reading = ReadingBegin();
 	asking = find_asking(&trail, event_id);
 	if (asking.found)
 		accesses = without_repeats(read_accesses(&trail, asking.nhs_number),
@@ -348,9 +348,9 @@ cpis_access_history(PG_FUNCTION_ARGS)
 		Access	   *access = list_nth(accesses, i);
 
 		if (i >= first || access->event_id == event_id)
-			put_access(rsinfo, access, trail.snapshot);
+			put_access(rsinfo, access, &trail.reading);
 	}
-	UnregisterSnapshot(trail.snapshot);
+	ReadingEnd(&trail.reading);
 
 	return (Datum) 0;
 }

@@ -36,7 +36,6 @@
 #include "register.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(cpis_lookup);
@@ -239,15 +238,15 @@ take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
  * Why the look-up is refused, or NULL.
  */
 static const Refusal *
-entitle(const AuditEvent *event, bool silent, Snapshot snapshot)
+entitle(const AuditEvent *event, bool silent, const Reading *reading)
 {
 	if (!EntitledToLookUp())
 		return &not_entitled;
 	if (silent && !EntitledToReadSilently())
 		return &silent_not_entitled;
-	if (!RegisterHasOrganisation(event->organisation, snapshot))
+	if (!RegisterHasOrganisation(event->organisation, reading))
 		return &unknown_organisation;
-	if (!RegisterHasCareSetting(event->care_setting, snapshot))
+	if (!RegisterHasCareSetting(event->care_setting, reading))
 		return &unknown_care_setting;
 	if (mod11_is_placeholder(event->nhs_number))
 		return &placeholder_number;
@@ -298,7 +297,7 @@ raise_refusal(const Refusal *refusal)
 static const Refusal *
 entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Reading		reading = ReadingBegin();
 	bool		track_counts = pgstat_track_counts;
 	BufferUsage buffer_usage = pgBufferUsage;
 	const Refusal *refusal = NULL;
@@ -307,10 +306,10 @@ entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 	PG_TRY();
 	{
 		pgstat_track_counts = false;
-		refusal = entitle(event, silent, snapshot);
+		refusal = entitle(event, silent, &reading);
 		if (refusal == NULL)
 			*plans = RegisterPlansHeld(event->nhs_number, RegisterToday(),
-									   snapshot);
+									   &reading);
 	}
 	PG_FINALLY();
 	{
@@ -318,7 +317,7 @@ entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 		pgBufferUsage = buffer_usage;
 	}
 	PG_END_TRY();
-	UnregisterSnapshot(snapshot);
+	ReadingEnd(&reading);
 
 	if (list_length(*plans) > PLANS_PER_LOOKUP)
 		return &too_many_plans;

@@ -3,10 +3,11 @@
  * register.c
  *	  The register: plans, authorities, organisations and care settings.
  *
- * Reads the tables of sql/register.sql by index scan, without SPI and without
- * regard to the caller's privileges on them: the functions that call it are
- * what is granted.  Locks are AccessShare, released at once.  Returned data is
- * allocated in the current memory context.
+ * Reads the plans of sql/register.sql by index scan, and the reference tables
+ * through reference.c, without SPI and without regard to the caller's
+ * privileges on them: the functions that call it are what is granted.  Locks
+ * are AccessShare, released at once.  Returned data is allocated in the current
+ * memory context.
  *
  * is_held() is the one predicate that decides whether a plan is held on a day.
  *
@@ -20,8 +21,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "reference.h"
 #include "register.h"
 #include "relation.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
@@ -89,46 +92,44 @@ RegisterToday(void)
 }
 
 bool
-RegisterHasOrganisation(const char *code, Snapshot snapshot)
+RegisterHasOrganisation(const char *code, const Reading *reading)
 {
 	TupleDesc	descriptor;
 
-	return CpisFindByCode(CPIS_ORGANISATION, CPIS_ORGANISATION_PKEY, code,
-						  snapshot, &descriptor) != NULL;
+	return ReferenceFind(reading, CPIS_ORGANISATION, code, &descriptor) != NULL;
 }
 
 /*
  * The name of an organisation, or NULL where it is no longer in the register.
  */
 char *
-RegisterOrganisationName(const char *code, Snapshot snapshot)
+RegisterOrganisationName(const char *code, const Reading *reading)
 {
 	TupleDesc	descriptor;
-	HeapTuple	tuple = CpisFindByCode(CPIS_ORGANISATION, CPIS_ORGANISATION_PKEY,
-									   code, snapshot, &descriptor);
+	HeapTuple	tuple = ReferenceFind(reading, CPIS_ORGANISATION, code,
+									  &descriptor);
 
 	return tuple == NULL ? NULL :
 		CpisTextAttribute(tuple, descriptor, ORGANISATION_NAME);
 }
 
 bool
-RegisterHasCareSetting(const char *code, Snapshot snapshot)
+RegisterHasCareSetting(const char *code, const Reading *reading)
 {
 	TupleDesc	descriptor;
 
-	return CpisFindByCode(CPIS_CARE_SETTING, CPIS_CARE_SETTING_PKEY, code,
-						  snapshot, &descriptor) != NULL;
+	return ReferenceFind(reading, CPIS_CARE_SETTING, code, &descriptor) != NULL;
 }
 
 /*
  * Days for which plans of this type are held after their end date.
  */
 static int
-retention_days(const char *plan_type, Snapshot snapshot)
+retention_days(const char *plan_type, const Reading *reading)
 {
 	TupleDesc	descriptor;
-	HeapTuple	tuple = CpisFindByCode(CPIS_PLAN_TYPE, CPIS_PLAN_TYPE_PKEY,
-									   plan_type, snapshot, &descriptor);
+	HeapTuple	tuple = ReferenceFind(reading, CPIS_PLAN_TYPE, plan_type,
+									  &descriptor);
 	bool		isnull;
 
 	if (tuple == NULL)
@@ -149,7 +150,7 @@ retention_days(const char *plan_type, Snapshot snapshot)
  */
 static bool
 is_held(HeapTuple tuple, TupleDesc descriptor, const char *plan_type,
-		DateADT today, Snapshot snapshot)
+		DateADT today, const Reading *reading)
 {
 	bool		isnull;
 	DateADT		delete_date;
@@ -164,20 +165,18 @@ is_held(HeapTuple tuple, TupleDesc descriptor, const char *plan_type,
 											descriptor, &isnull));
 	if (isnull || today <= end_date)
 		return true;
-	return today <= end_date + retention_days(plan_type, snapshot);
+	return today <= end_date + retention_days(plan_type, reading);
 }
 
 /*
  * Add what is told of the authority responsible.
  */
 static void
-fill_authority(HeldPlan *plan, Snapshot snapshot)
+fill_authority(HeldPlan *plan, const Reading *reading)
 {
 	TupleDesc	descriptor;
-	HeapTuple	tuple = CpisFindByCode(CPIS_LOCAL_AUTHORITY,
-									   CPIS_LOCAL_AUTHORITY_PKEY,
-									   plan->local_authority,
-									   snapshot, &descriptor);
+	HeapTuple	tuple = ReferenceFind(reading, CPIS_LOCAL_AUTHORITY, plan->local_authority,
+									  &descriptor);
 
 	if (tuple == NULL)
 		ereport(ERROR,
@@ -210,7 +209,7 @@ compare_plans(const ListCell *a, const ListCell *b)
  * The plans held for a number today, a list of HeldPlan, newest start first.
  */
 List *
-RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
+RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 {
 	Relation	relation = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 	TupleDesc	descriptor = RelationGetDescr(relation);
@@ -218,26 +217,28 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	List	   *plans = NIL;
+	Oid			authorities = CpisRelationOid(CPIS_LOCAL_AUTHORITY);
+	Oid			plan_types = CpisRelationOid(CPIS_PLAN_TYPE);
 
 	/*
 	 * Lock what is read only if a plan is found before it is known whether one
 	 * is: who waits for such a lock, or not, must not tell the two apart.
 	 */
-	Relation	authorities = CpisTableOpen(CPIS_LOCAL_AUTHORITY, AccessShareLock);
-	Relation	plan_types = CpisTableOpen(CPIS_PLAN_TYPE, AccessShareLock);
+	LockRelationOid(authorities, AccessShareLock);
+	LockRelationOid(plan_types, AccessShareLock);
 
 	ScanKeyInit(&key, PLAN_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(nhs_number));
 	scan = systable_beginscan(relation,
 							  CpisRelationOid(CPIS_PLAN_NHS_NUMBER_IDX),
-							  true, snapshot, 1, &key);
+							  true, reading->snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		char	   *plan_type = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
 		HeldPlan   *plan;
 		bool		isnull;
 
-		if (!is_held(tuple, descriptor, plan_type, today, snapshot))
+		if (!is_held(tuple, descriptor, plan_type, today, reading))
 			continue;
 
 		plan = palloc0(sizeof(HeldPlan));
@@ -251,12 +252,12 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, Snapshot snapshot)
 		plan->has_end_date = !isnull;
 		plan->local_authority =
 			CpisTextAttribute(tuple, descriptor, PLAN_LOCAL_AUTHORITY);
-		fill_authority(plan, snapshot);
+		fill_authority(plan, reading);
 		plans = lappend(plans, plan);
 	}
 	systable_endscan(scan);
-	table_close(plan_types, AccessShareLock);
-	table_close(authorities, AccessShareLock);
+	UnlockRelationOid(plan_types, AccessShareLock);
+	UnlockRelationOid(authorities, AccessShareLock);
 	table_close(relation, AccessShareLock);
 
 	list_sort(plans, compare_plans);

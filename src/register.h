@@ -9,8 +9,8 @@
 #define CPIS_REGISTER_H
 
 #include "nodes/pg_list.h"
+#include "reference.h"
 #include "utils/date.h"
-#include "utils/snapshot.h"
 
 /* A plan held, with what is told of the authority responsible. */
 typedef struct HeldPlan
@@ -27,10 +27,10 @@ typedef struct HeldPlan
 } HeldPlan;
 
 extern DateADT RegisterToday(void);
-extern bool RegisterHasOrganisation(const char *code, Snapshot snapshot);
-extern char *RegisterOrganisationName(const char *code, Snapshot snapshot);
-extern bool RegisterHasCareSetting(const char *code, Snapshot snapshot);
+extern bool RegisterHasOrganisation(const char *code, const Reading *reading);
+extern char *RegisterOrganisationName(const char *code, const Reading *reading);
+extern bool RegisterHasCareSetting(const char *code, const Reading *reading);
 extern List *RegisterPlansHeld(int32 nhs_number, DateADT today,
-							   Snapshot snapshot);
+							   const Reading *reading);
 
 #endif							/* CPIS_REGISTER_H */

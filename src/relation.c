@@ -23,7 +23,6 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
 #include "relation.h"
 #include "utils/builtins.h"
@@ -52,10 +51,12 @@ static const char *const names[CPIS_NRELATIONS] =
 
 static Oid	oids[CPIS_NRELATIONS];
 static Oid	schema_oid = InvalidOid;	/* valid: this cache may be used */
+static uint64 generation = 0;
 
 static void
 forget(void)
 {
+	generation++;
 	schema_oid = InvalidOid;
 	memset(oids, 0, sizeof(oids));
 }
@@ -151,6 +152,15 @@ CpisSchemaOid(void)
 	return schema_oid;
 }
 
+/*
+ * A number that rises whenever a relation of the cache may have changed.
+ */
+uint64
+CpisGeneration(void)
+{
+	return generation;
+}
+
 static void
 raise_undefined(CpisRelation relation)
 {
@@ -175,6 +185,12 @@ CpisRelationOid(CpisRelation relation)
 	oid = get_relname_relid(names[relation], schema);
 	if (!OidIsValid(oid))
 		raise_undefined(relation);
+
+	/*
+	 * A message about this relation may have come before it was known to be
+	 * one of these.
+	 */
+	generation++;
 	oids[relation] = oid;
 	return oid;
 }
@@ -190,37 +206,6 @@ CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
 	if (relation == NULL)
 		raise_undefined(table);
 	return relation;
-}
-
-/*
- * The row of a reference table with this code in its first column, or NULL.
- * *descriptor is set to a copy of the table's descriptor.  Both are allocated
- * in the current memory context.
- */
-HeapTuple
-CpisFindByCode(CpisRelation table, CpisRelation pkey, const char *code,
-			   Snapshot snapshot, TupleDesc *descriptor)
-{
-	Relation	relation = CpisTableOpen(table, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   C_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(code));
-	scan = systable_beginscan(relation, CpisRelationOid(pkey), true,
-							  snapshot, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		tuple = heap_copytuple(tuple);
-		*descriptor = CreateTupleDescCopy(RelationGetDescr(relation));
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-
-	return tuple;
 }
 
 /*

@@ -9,9 +9,9 @@
 #define CPIS_RELATION_H
 
 #include "access/htup.h"
+#include "access/tupdesc.h"
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
-#include "utils/snapshot.h"
 
 typedef enum CpisRelation
 {
@@ -32,12 +32,10 @@ typedef enum CpisRelation
 } CpisRelation;
 
 extern bool CpisExtensionChanged(void);
+extern uint64 CpisGeneration(void);
 extern Oid	CpisSchemaOid(void);
 extern Oid	CpisRelationOid(CpisRelation relation);
 extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
-extern HeapTuple CpisFindByCode(CpisRelation table, CpisRelation pkey,
-								const char *code, Snapshot snapshot,
-								TupleDesc *descriptor);
 extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
 							   int attribute);
 
