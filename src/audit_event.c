@@ -39,27 +39,23 @@
 
 #define CANONICAL_HEADER "cpis/event/1\n"
 
-/* The columns that are plain texts, and where the struct has them. */
-static const struct
+/* Where the struct has the columns that are plain texts; 0 for the others. */
+static const uint16 text_offsets[AUDIT_NCOLUMNS + 1] =
 {
-	AuditColumn column;
-	size_t		offset;
-}			texts[] =
-{
-	{AUDIT_ACTION, offsetof(AuditEvent, action)},
-	{AUDIT_OUTCOME, offsetof(AuditEvent, outcome)},
-	{AUDIT_WORKER_NAME, offsetof(AuditEvent, worker_name)},
-	{AUDIT_WORKER_ID, offsetof(AuditEvent, worker_id)},
-	{AUDIT_JOB_ROLE, offsetof(AuditEvent, job_role)},
-	{AUDIT_SYSTEM_ID, offsetof(AuditEvent, system_id)},
-	{AUDIT_LOCATION, offsetof(AuditEvent, location)},
-	{AUDIT_REQUEST_ID, offsetof(AuditEvent, request_id)},
-	{AUDIT_ORGANISATION, offsetof(AuditEvent, organisation)},
-	{AUDIT_CARE_SETTING, offsetof(AuditEvent, care_setting)},
-	{AUDIT_SESSION_ROLE, offsetof(AuditEvent, session_role)},
-	{AUDIT_EFFECTIVE_ROLE, offsetof(AuditEvent, effective_role)},
-	{AUDIT_APPLICATION_NAME, offsetof(AuditEvent, application_name)},
-	{AUDIT_DETAIL, offsetof(AuditEvent, detail)},
+	[AUDIT_ACTION] = offsetof(AuditEvent, action),
+	[AUDIT_OUTCOME] = offsetof(AuditEvent, outcome),
+	[AUDIT_WORKER_NAME] = offsetof(AuditEvent, worker_name),
+	[AUDIT_WORKER_ID] = offsetof(AuditEvent, worker_id),
+	[AUDIT_JOB_ROLE] = offsetof(AuditEvent, job_role),
+	[AUDIT_SYSTEM_ID] = offsetof(AuditEvent, system_id),
+	[AUDIT_LOCATION] = offsetof(AuditEvent, location),
+	[AUDIT_REQUEST_ID] = offsetof(AuditEvent, request_id),
+	[AUDIT_ORGANISATION] = offsetof(AuditEvent, organisation),
+	[AUDIT_CARE_SETTING] = offsetof(AuditEvent, care_setting),
+	[AUDIT_SESSION_ROLE] = offsetof(AuditEvent, session_role),
+	[AUDIT_EFFECTIVE_ROLE] = offsetof(AuditEvent, effective_role),
+	[AUDIT_APPLICATION_NAME] = offsetof(AuditEvent, application_name),
+	[AUDIT_DETAIL] = offsetof(AuditEvent, detail),
 };
 
 /*
@@ -68,12 +64,9 @@ static const struct
 static const char *
 text_of(const AuditEvent *event, AuditColumn column)
 {
-	for (int i = 0; i < lengthof(texts); i++)
-	{
-		if (texts[i].column == column)
-			return (const char *) event + texts[i].offset;
-	}
-	return NULL;
+	uint16		offset = text_offsets[column];
+
+	return offset == 0 ? NULL : (const char *) event + offset;
 }
 
 static int
@@ -84,23 +77,34 @@ client_addr_length(const AuditEvent *event)
 
 /*
  * Note the address of the client, where it came over a network.  A background
- * worker has no client at all.
+ * worker has no client at all.  It stays the same while the process lives, and
+ * costs a call of getnameinfo() to find.
  */
 static void
 note_client_address(AuditEvent *event)
 {
-	LOCAL_FCINFO(fcinfo, 0);
-	Datum		address;
-	inet	   *client;
+	static bool known = false;
+	static uint8 family = 0;
+	static uint8 address[16];
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	address = inet_client_addr(fcinfo);
-	if (fcinfo->isnull)
-		return;
+	if (!known)
+	{
+		LOCAL_FCINFO(fcinfo, 0);
+		Datum		client;
 
-	client = DatumGetInetPP(address);
-	event->client_addr_family = (ip_family(client) == PGSQL_AF_INET) ? 4 : 6;
-	memcpy(event->client_addr, ip_addr(client), client_addr_length(event));
+		InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
+		client = inet_client_addr(fcinfo);
+		if (!fcinfo->isnull)
+		{
+			inet	   *addr = DatumGetInetPP(client);
+
+			family = (ip_family(addr) == PGSQL_AF_INET) ? 4 : 6;
+			memcpy(address, ip_addr(addr), ip_addrsize(addr));
+		}
+		known = true;
+	}
+	event->client_addr_family = family;
+	memcpy(event->client_addr, address, sizeof(address));
 }
 
 static void
@@ -121,7 +125,7 @@ note_role(char *field, Oid role)
 void
 AuditEventInit(AuditEvent *event, const char *action)
 {
-	memset(event, 0, sizeof(AuditEvent));
+	memset(event, 0, offsetof(AuditEvent, plan_ids));
 	strlcpy(event->action, action, sizeof(event->action));
 	note_role(event->session_role, GetAuthenticatedUserId());
 	note_role(event->effective_role, GetUserId());
@@ -131,6 +135,18 @@ AuditEventInit(AuditEvent *event, const char *action)
 	event->backend_pid = MyProcPid;
 	event->transaction_id =
 		U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+}
+
+/*
+ * Copy what an event says, and no more, for most of the struct is empty.
+ */
+void
+AuditEventCopy(AuditEvent *to, const AuditEvent *from)
+{
+	memcpy(to, from, offsetof(AuditEvent, plan_ids));
+	memcpy(to->plan_ids, from->plan_ids, from->nplans * sizeof(int64));
+	memcpy(to->notified_authority, from->notified_authority,
+		   from->nnotified * sizeof(from->notified_authority[0]));
 }
 
 static void
@@ -260,19 +276,16 @@ AuditEventBytes(const AuditEvent *event, StringInfo out)
 }
 
 /*
- * Give the event, complete but for these, a fresh salt and its leaf hash.
+ * Give the event, complete but for these, its salt and its leaf hash.
  * "sha256" is a context for PG_SHA256 and "buffer" scratch space, both reused.
  */
 void
-AuditEventSeal(AuditEvent *event, pg_cryptohash_ctx *sha256, StringInfo buffer)
+AuditEventSeal(AuditEvent *event, const uint8 *salt, pg_cryptohash_ctx *sha256,
+			   StringInfo buffer)
 {
 	static const uint8 leaf_prefix = 0x00;
 
-	if (!pg_strong_random(event->salt, AUDIT_SALT_LENGTH))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate random salt")));
-
+	memcpy(event->salt, salt, AUDIT_SALT_LENGTH);
 	AuditEventBytes(event, buffer);
 	if (pg_cryptohash_init(sha256) < 0 ||
 		pg_cryptohash_update(sha256, &leaf_prefix, 1) < 0 ||
@@ -344,13 +357,15 @@ AuditEventStore(const AuditEvent *event, TupleTableSlot *slot)
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, 0, AUDIT_NCOLUMNS * sizeof(bool));
 
-	for (int i = 0; i < lengthof(texts); i++)
+	for (int column = AUDIT_EVENT_ID; column <= AUDIT_NCOLUMNS; column++)
 	{
-		const char *value = (const char *) event + texts[i].offset;
+		const char *value = text_of(event, column);
 
-		isnull[texts[i].column] = (value[0] == '\0');
+		if (value == NULL)
+			continue;
+		isnull[column] = (value[0] == '\0');
 		if (value[0] != '\0')
-			values[texts[i].column] = CStringGetTextDatum(value);
+			values[column] = CStringGetTextDatum(value);
 	}
 
 	values[AUDIT_EVENT_ID] = Int64GetDatum(event->event_id);

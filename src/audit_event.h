@@ -67,7 +67,8 @@ typedef enum AuditColumn
 
 /*
  * An event.  A text that is empty is NULL.  Fields marked "writer" are filled
- * by the writer, the others by who asks for the event.
+ * by the writer, the others by who asks for the event.  It goes through shared
+ * memory: what is seldom used stands last.
  */
 typedef struct AuditEvent
 {
@@ -88,10 +89,7 @@ typedef struct AuditEvent
 	bool		has_notify;
 	bool		notify;
 	int			nnotified;		/* 0 is NULL */
-	char		notified_authority[PLANS_PER_LOOKUP][LOCAL_AUTHORITY_LENGTH + 1];
-	int64		notification_no[PLANS_PER_LOOKUP];	/* writer */
 	int			nplans;			/* 0 is NULL */
-	int64		plan_ids[PLANS_PER_LOOKUP];
 	char		session_role[NAMEDATALEN];
 	char		effective_role[NAMEDATALEN];
 	uint8		client_addr_family; /* 4, 6, or 0 for NULL */
@@ -102,11 +100,17 @@ typedef struct AuditEvent
 	char		detail[AUDIT_DETAIL_LENGTH + 1];
 	uint8		salt[AUDIT_SALT_LENGTH];	/* writer */
 	uint8		leaf_hash[PG_SHA256_DIGEST_LENGTH]; /* writer */
+
+	/* Only as many as there are have a value. */
+	int64		plan_ids[PLANS_PER_LOOKUP];
+	int64		notification_no[PLANS_PER_LOOKUP];	/* writer */
+	char		notified_authority[PLANS_PER_LOOKUP][LOCAL_AUTHORITY_LENGTH + 1];
 } AuditEvent;
 
 extern void AuditEventInit(AuditEvent *event, const char *action);
-extern void AuditEventSeal(AuditEvent *event, pg_cryptohash_ctx *sha256,
-						   StringInfo buffer);
+extern void AuditEventCopy(AuditEvent *to, const AuditEvent *from);
+extern void AuditEventSeal(AuditEvent *event, const uint8 *salt,
+						   pg_cryptohash_ctx *sha256, StringInfo buffer);
 extern void AuditEventBytes(const AuditEvent *event, StringInfo out);
 extern void AuditEventStore(const AuditEvent *event, TupleTableSlot *slot);
 

@@ -8,6 +8,11 @@
  * itself, and nothing that somebody attached to the table may stop it.  The
  * lock is RowExclusive, kept to the end of the transaction.
  *
+ * Tables and indexes are opened for each batch, for a lock does not outlive its
+ * transaction; the slots are kept for the writer's life, with a descriptor of
+ * their own that nothing counts references to.  A slot that an error has left
+ * filled is cleared when it is next used.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,10 +23,87 @@
 #include "bulk_insert.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "relation.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
+/* The slots of one table; the writer writes two, and now and then a new month. */
+typedef struct SlotPool
+{
+	Oid			table;
+	uint64		generation;
+	MemoryContext context;
+	TupleDesc	descriptor;
+	TupleTableSlot **slots;
+	int			nslots;
+} SlotPool;
+
+#define POOLS 2
+
+static SlotPool pools[POOLS];
+
 /*
- * Open the table and make a slot for each row.  42P01 where it is gone, 55000
+ * The pool of a table, empty if it is new or may have been changed.  A new
+ * table takes the place of the one that was not used last.
+ */
+static SlotPool *
+find_pool(Relation relation)
+{
+	static int	last = 0;
+	Oid			table = RelationGetRelid(relation);
+	SlotPool   *pool;
+	int			i = 0;
+
+	while (i < POOLS && pools[i].table != table)
+		i++;
+	if (i == POOLS)
+		i = (last + 1) % POOLS;
+	last = i;
+
+	pool = &pools[i];
+	if (pool->table != table || pool->generation != CpisGeneration())
+	{
+		if (pool->context == NULL)
+			pool->context = AllocSetContextCreate(TopMemoryContext,
+												  "cpis bulk insert",
+												  ALLOCSET_DEFAULT_SIZES);
+		pool->table = InvalidOid;
+		pool->slots = NULL;
+		pool->nslots = 0;
+		MemoryContextReset(pool->context);
+		pool->generation = CpisGeneration();
+		pool->table = table;
+	}
+	return pool;
+}
+
+/*
+ * Slots for so many rows.
+ */
+static TupleTableSlot **
+take_slots(Relation relation, int nrows)
+{
+	SlotPool   *pool = find_pool(relation);
+	const TupleTableSlotOps *ops = table_slot_callbacks(relation);
+	MemoryContext context = MemoryContextSwitchTo(pool->context);
+
+	if (pool->slots == NULL)
+	{
+		pool->descriptor = CreateTupleDescCopy(RelationGetDescr(relation));
+		pool->slots = palloc(nrows * sizeof(TupleTableSlot *));
+	}
+	else if (nrows > pool->nslots)
+		pool->slots = repalloc(pool->slots, nrows * sizeof(TupleTableSlot *));
+	for (; pool->nslots < nrows; pool->nslots++)
+		pool->slots[pool->nslots] =
+			MakeSingleTupleTableSlot(pool->descriptor, ops);
+	MemoryContextSwitchTo(context);
+
+	return pool->slots;
+}
+
+/*
+ * Open the table and have a slot for each row.  42P01 where it is gone, 55000
  * where it has not the columns that this library writes.
  */
 BulkInsert *
@@ -42,9 +124,7 @@ BulkInsertBegin(Oid table, int ncolumns, int nrows)
 				 errhint("Run ALTER EXTENSION cpis UPDATE.")));
 
 	insert->nslots = nrows;
-	insert->slots = palloc(nrows * sizeof(TupleTableSlot *));
-	for (int i = 0; i < nrows; i++)
-		insert->slots[i] = table_slot_create(insert->relation, NULL);
+	insert->slots = take_slots(insert->relation, nrows);
 	return insert;
 }
 
@@ -72,8 +152,9 @@ BulkInsertEnd(BulkInsert *insert)
 	}
 	table_finish_bulk_insert(insert->relation, 0);
 
+	/* What they point to goes with the batch. */
 	for (int i = 0; i < insert->nslots; i++)
-		ExecDropSingleTupleTableSlot(insert->slots[i]);
+		ExecClearTuple(insert->slots[i]);
 	ExecCloseIndices(info);
 	FreeExecutorState(estate);
 	table_close(insert->relation, NoLock);

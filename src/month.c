@@ -75,6 +75,12 @@ month_after(Month month)
 	return result;
 }
 
+static bool
+same_month(Month a, Month b)
+{
+	return a.year == b.year && a.month == b.month;
+}
+
 static void
 partition_name(Month month, char *name)
 {
@@ -100,12 +106,29 @@ partition_of(Month month)
 }
 
 /*
- * The partition for events recorded at this time, or InvalidOid.
+ * The partition for events recorded at this time, or InvalidOid.  One that was
+ * found is kept until the relation cache says that the parent has changed, as
+ * ATTACH and DETACH make it.
  */
 Oid
 MonthPartition(TimestampTz at)
 {
-	return partition_of(month_of(at));
+	static Month kept_month = {0, 0};
+	static Oid	kept = InvalidOid;
+	static uint64 kept_generation;
+	Month		month = month_of(at);
+	uint64		generation;
+
+	(void) CpisRelationOid(CPIS_AUDIT_EVENT);	/* so that it is watched */
+	generation = CpisGeneration();
+	if (!OidIsValid(kept) || kept_generation != generation ||
+		!same_month(month, kept_month))
+	{
+		kept = partition_of(month);
+		kept_month = month;
+		kept_generation = generation;
+	}
+	return kept;
 }
 
 /*
@@ -225,12 +248,6 @@ ensure(Month month, int lock_timeout)
 	PopActiveSnapshot();
 	SPI_finish();
 	CommitTransactionCommand();
-}
-
-static bool
-same_month(Month a, Month b)
-{
-	return a.year == b.year && a.month == b.month;
 }
 
 /*

@@ -19,7 +19,9 @@
  * Locks.  queue->lock protects the free list, the table of databases with
  * their lists and writer states, and the links of the slots.  It is held for a
  * few assignments; nothing that can raise an error, allocate or wait happens
- * under it.  Counters and depths are atomics.
+ * under it.  Counters, depths, and what says whether spinning is worth while are
+ * atomics; a writer holds the flag "spinning" for less than a millisecond, in
+ * which nothing can raise an error.
  *
  * A backend keeps the slot that it reserves first for its life, so the free
  * list is touched once a session.  While its state is FREE the slot is private
@@ -62,7 +64,7 @@
 #include "utils/timestamp.h"
 
 #define QUEUE_MAGIC 0x43504953	/* "CPIS" */
-#define QUEUE_NAME "cpis queue 1"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 2"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */
@@ -101,6 +103,8 @@ typedef struct Queue
 	int			tranche;
 	int			nslots;
 	int			free_head;
+	pg_atomic_uint32 waiting;	/* requests queued or taken, of all databases */
+	pg_atomic_flag spinning;	/* held by the writer that spins, if one does */
 	LWLock		lock;
 	QueueDatabase databases[QUEUE_DATABASES];
 	QueueSlot	slots[FLEXIBLE_ARRAY_MEMBER];
@@ -142,6 +146,8 @@ queue_init(void *memory)
 		q->slots[i].next = (i + 1 < q->nslots) ? i + 1 : NO_SLOT;
 	}
 	q->free_head = 0;
+	pg_atomic_init_u32(&q->waiting, 0);
+	pg_atomic_init_flag(&q->spinning);
 	for (int i = 0; i < QUEUE_DATABASES; i++)
 	{
 		pg_atomic_init_u32(&q->databases[i].depth, 0);
@@ -320,6 +326,13 @@ find_database(bool create)
 	return entry;
 }
 
+static void
+count_waiting(QueueDatabase *entry, int change)
+{
+	pg_atomic_fetch_add_u32(&entry->depth, change);
+	pg_atomic_fetch_add_u32(&queue->waiting, change);
+}
+
 /*
  * Put a slot back.  Caller holds the lock and owns the slot.
  */
@@ -366,11 +379,16 @@ QueueReserve(void)
 {
 	QueueDatabase *entry;
 
+	if (my_slot != NULL)
+	{
+		pg_atomic_write_u32(&my_slot->state, QUEUE_SLOT_FREE);
+		return my_slot;
+	}
 	queue_ensure_attached();
 
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	entry = find_database(true);
-	if (my_slot == NULL && queue->free_head != NO_SLOT)
+	if (queue->free_head != NO_SLOT)
 	{
 		my_slot = &queue->slots[queue->free_head];
 		queue->free_head = my_slot->next;
@@ -389,14 +407,14 @@ QueueReserve(void)
 				 errmsg("access event could not be recorded"),
 				 errdetail("All slots of the queue are in use.")));
 
-	pg_atomic_write_u32(&my_slot->state, QUEUE_SLOT_FREE);
 	return my_slot;
 }
 
 /*
- * Queue the request and wake the writer, if there is one.  Raises nothing.
+ * Queue the request and wake the writer; false where none runs.  Raises
+ * nothing.
  */
-void
+bool
 QueueSubmit(QueueSlot *slot)
 {
 	QueueDatabase *entry;
@@ -415,7 +433,7 @@ QueueSubmit(QueueSlot *slot)
 		else
 			queue->slots[entry->tail].next = slot - queue->slots;
 		entry->tail = slot - queue->slots;
-		pg_atomic_fetch_add_u32(&entry->depth, 1);
+		count_waiting(entry, 1);
 		pg_atomic_write_u32(&slot->state, QUEUE_SLOT_QUEUED);
 		if (entry->writer == WRITER_RUNNING)
 			writer_proc_number = entry->writer_proc_number;
@@ -434,6 +452,7 @@ QueueSubmit(QueueSlot *slot)
 	}
 	else if (writer_proc_number >= 0)
 		wake(writer_proc_number);
+	return writer_proc_number >= 0;
 }
 
 /*
@@ -461,7 +480,7 @@ QueueWithdraw(void)
 
 		unlink_slot(entry, slot);
 		pg_atomic_write_u32(&slot->state, QUEUE_SLOT_FREE);
-		pg_atomic_fetch_sub_u32(&entry->depth, 1);
+		count_waiting(entry, -1);
 	}
 	LWLockRelease(&queue->lock);
 
@@ -547,6 +566,34 @@ QueueWriterEnter(void)
 }
 
 /*
+ * Is anything queued for this writer?  Cheap enough to be asked all the time;
+ * the answer may be a moment old.
+ */
+bool
+QueueHasRequest(void)
+{
+	return pg_atomic_read_u32(&queue->databases[my_database].depth) > 0;
+}
+
+/*
+ * May this writer spin?  One at a time in the whole cluster, and only while
+ * nobody waits in any database: else there is better use for the processor.
+ * After true, QueueEndSpin() must follow.
+ */
+bool
+QueueBeginSpin(void)
+{
+	return pg_atomic_read_u32(&queue->waiting) == 0 &&
+		pg_atomic_test_set_flag(&queue->spinning);
+}
+
+void
+QueueEndSpin(void)
+{
+	pg_atomic_clear_flag(&queue->spinning);
+}
+
+/*
  * Take up to "most" requests, oldest first.  They are the writer's to answer.
  */
 int
@@ -580,7 +627,7 @@ hand_back(QueueSlot *slot, QueueSlotState state)
 	uint32		taken = QUEUE_SLOT_TAKEN;
 	int			proc_number = slot->proc_number;
 
-	pg_atomic_fetch_sub_u32(&queue->databases[slot->database].depth, 1);
+	count_waiting(&queue->databases[slot->database], -1);
 
 	/* The swap is a barrier: the answer is visible before the state. */
 	if (!pg_atomic_compare_exchange_u32(&slot->state, &taken, state))
@@ -715,6 +762,15 @@ queue_at_exit(int code, Datum arg)
 		LWLockRelease(&queue->lock);
 		my_slot = NULL;
 	}
+}
+
+/*
+ * How many requests wait in the whole cluster, this backend's own included.
+ */
+uint32
+QueueWaiting(void)
+{
+	return pg_atomic_read_u32(&queue->waiting);
 }
 
 /*

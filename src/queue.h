@@ -71,16 +71,20 @@ typedef struct QueueStatistics
 extern void QueueRequestSharedMemory(void);
 extern void QueueCount(QueueCounter counter, uint64 by);
 extern bool QueueGetStatistics(QueueStatistics *statistics);
+extern uint32 QueueWaiting(void);
 
 /* The requester. */
 extern QueueSlot *QueueReserve(void);
-extern void QueueSubmit(QueueSlot *slot);
+extern bool QueueSubmit(QueueSlot *slot);
 extern bool QueueWithdraw(void);
 extern bool QueueClaimWriterStart(void);
 extern void QueueWriterStartFailed(void);
 
 /* The writer. */
 extern bool QueueWriterEnter(void);
+extern bool QueueHasRequest(void);
+extern bool QueueBeginSpin(void);
+extern void QueueEndSpin(void);
 extern int	QueueTake(QueueSlot **batch, int most);
 extern int	QueueDropAbandoned(QueueSlot **batch, int n);
 extern void QueueAnswerRecorded(QueueSlot *slot);

@@ -18,8 +18,8 @@
 
 #include "compat.h"
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "record.h"
+#include "spin_wait.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 #include "writer.h"
@@ -103,35 +103,45 @@ is_answered(QueueSlot *slot)
 	return state == QUEUE_SLOT_RECORDED || state == QUEUE_SLOT_FAILED;
 }
 
-static long
-milliseconds_since(instr_time start)
+/*
+ * Spin until the slot holds an answer, for as long as this is the only request
+ * in the cluster that waits: the writer is at it then, and will not be long.
+ */
+static void
+spin_for_answer(QueueSlot *slot, instr_time start)
 {
-	instr_time	now;
+	static SpinWait spin = {0};
 
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, start);
-	return (long) INSTR_TIME_GET_MILLISEC(now);
+	if (QueueWaiting() > 1 || !spin_is_due(&spin))
+		return;
+	while (QueueWaiting() <= 1 && !InterruptPending)
+	{
+		bool		in_vain = microseconds_since(start) > SPIN_MOST_US;
+
+		if (in_vain || is_answered(slot))
+		{
+			spin_learn(&spin, in_vain);
+			return;
+		}
+		spin_pause();
+	}
 }
 
 /*
- * Wait until the slot holds an answer, or raise an error.
+ * Sleep until the slot holds an answer, or raise an error.
  */
 static void
-wait_for_answer(QueueSlot *slot)
+sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 {
 	static uint32 wait_event = 0;
 	StartAttempt attempt = {NULL, FIRST_RETRY_MS, false};
-	instr_time	start;
-
-	/* Not by the clock on the wall, which may be set back. */
-	INSTR_TIME_SET_CURRENT(start);
 
 	if (wait_event == 0)
 		wait_event = CPIS_WAIT_EVENT("CpisRecordEvent");
 
 	while (!is_answered(slot))
 	{
-		long		left = cpis_record_timeout - milliseconds_since(start);
+		long		left = cpis_record_timeout - microseconds_since(start) / 1000;
 
 		if (left <= 0)
 		{
@@ -140,13 +150,29 @@ wait_for_answer(QueueSlot *slot)
 			break;				/* answered at the last moment */
 		}
 
-		look_after_writer(&attempt);
+		if (!writer_runs)
+			look_after_writer(&attempt);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(left, attempt.retry_ms), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
+		writer_runs = false;	/* not surely any more */
 	}
+}
+
+/*
+ * Wait until the slot holds an answer, or raise an error.
+ */
+static void
+wait_for_answer(QueueSlot *slot, bool writer_runs)
+{
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (writer_runs)
+		spin_for_answer(slot, start);
+	sleep_for_answer(slot, start, writer_runs);
 }
 
 /*
@@ -162,9 +188,8 @@ answer_sqlerrcode(int sqlerrcode)
 }
 
 /*
- * Record the event and return when it is durable; event_id, recorded_at and
- * the numbers of the notices are then filled in.  "counter" is what the event
- * counts as in cpis_stat.
+ * Record the event and return when it is durable; event_id and recorded_at are
+ * then filled in.  "counter" is what the event counts as in cpis_stat.
  *
  * Errors: 53400 where no writer can be started or the queue is full, 53000
  * where it does not answer in time, and whatever SQLSTATE it failed with.
@@ -173,13 +198,13 @@ void
 RecordEvent(AuditEvent *event, QueueCounter counter)
 {
 	QueueSlot  *slot = QueueReserve();
+	AuditEvent *recorded = (AuditEvent *) slot->payload.bytes;
 	TimestampTz start = GetCurrentTimestamp();
 
-	memcpy(slot->payload.bytes, event, sizeof(AuditEvent));
+	AuditEventCopy(recorded, event);
 	PG_TRY();
 	{
-		QueueSubmit(slot);
-		wait_for_answer(slot);
+		wait_for_answer(slot, QueueSubmit(slot));
 	}
 	PG_CATCH();
 	{
@@ -202,7 +227,8 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 				 errhidestmt(true), errhidecontext(true)));
 	}
 
-	memcpy(event, slot->payload.bytes, sizeof(AuditEvent));
+	event->event_id = recorded->event_id;
+	event->recorded_at = recorded->recorded_at;
 	QueueCount(counter, 1);
 	QueueCount(QUEUE_WAIT_MICROSECONDS, GetCurrentTimestamp() - start);
 }

@@ -131,9 +131,14 @@ void
 TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
 {
 	pg_cryptohash_ctx *sha256 = pg_cryptohash_create(PG_SHA256);
+	uint8	   *salts = palloc(nevents * AUDIT_SALT_LENGTH);
 	BulkInsert *insert;
 	StringInfoData buffer;
 
+	if (!pg_strong_random(salts, nevents * AUDIT_SALT_LENGTH))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random salt")));
 	if (sha256 == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -149,7 +154,8 @@ TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
 		events[i]->event_id = next_event_id++;
 		events[i]->recorded_at = now;
 		NotificationNumber(events[i]);
-		AuditEventSeal(events[i], sha256, &buffer);
+		AuditEventSeal(events[i], salts + i * AUDIT_SALT_LENGTH, sha256,
+					   &buffer);
 		AuditEventStore(events[i], insert->slots[i]);
 	}
 	pg_cryptohash_free(sha256);

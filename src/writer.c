@@ -24,8 +24,9 @@
  * callback (queue.c) answers what it had taken.
  *
  * When the library file or the extension has changed, the writer leaves before
- * it takes another batch, and the next one runs the new code.  It learns of the
- * extension inside a batch, which it still writes or fails.
+ * it takes another batch, and the next one runs the new code.  A busy writer
+ * looks at the file ten times a second only.  It learns of the extension inside
+ * a batch, which it still writes or fails.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,6 +51,7 @@
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
+#include "spin_wait.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
@@ -62,6 +64,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "writer.h"
+
+/* How often to look whether the library has been replaced, while busy. */
+#define LIBRARY_LOOK_MS 100
 
 /* The most requests that share a transaction. */
 #define BATCH_MOST 1024
@@ -180,10 +185,20 @@ stat_library(struct stat *st)
 		stat(info.dli_fname, st) == 0;
 }
 
+/*
+ * Has the library been replaced?  A busy writer does not look before each
+ * batch; one that has slept does.
+ */
 static bool
-library_has_changed(void)
+library_has_changed(bool slept)
 {
+	static instr_time looked_at;
 	struct stat now;
+
+	if (!slept && !INSTR_TIME_IS_ZERO(looked_at) &&
+		microseconds_since(looked_at) < LIBRARY_LOOK_MS * 1000)
+		return false;
+	INSTR_TIME_SET_CURRENT(looked_at);
 
 	/* A file that is not there is being replaced: stay until it is. */
 	return library_known && stat_library(&now) &&
@@ -406,17 +421,45 @@ begin(void)
 }
 
 /*
+ * Spin for the next request, after a batch of one: it may be a lone caller in a
+ * loop.
+ */
+static void
+spin_for_request(instr_time idle_since)
+{
+	static SpinWait spin = {0};
+
+	if (!spin_is_due(&spin) || !QueueBeginSpin())
+		return;
+	while (!InterruptPending && !ConfigReloadPending)
+	{
+		bool		in_vain = microseconds_since(idle_since) > SPIN_MOST_US;
+
+		if (in_vain || QueueHasRequest())
+		{
+			spin_learn(&spin, in_vain);
+			break;
+		}
+		spin_pause();
+	}
+	QueueEndSpin();
+}
+
+/*
  * What the writer does with its life; returns when it should leave.
  */
 static void
 serve(void)
 {
 	QueueSlot  *batch[BATCH_MOST];
-	TimestampTz idle_since = GetCurrentTimestamp();
+	instr_time	idle_since;
+	bool		slept = false;
 	uint32		wait_event = CPIS_WAIT_EVENT("CpisWriterIdle");
 
+	INSTR_TIME_SET_CURRENT(idle_since);
 	for (;;)
 	{
+		int64		idle_us;
 		long		idle_left;
 		int			n;
 
@@ -430,32 +473,35 @@ serve(void)
 			set_own_synchronous_commit();
 			set_own_lock_timeout();
 		}
-		if (extension_changed || extension_is_wanted() || library_has_changed())
+		if (extension_changed || extension_is_wanted() ||
+			library_has_changed(slept))
 		{
 			QueueWriterLeave();
 			return;
 		}
 
+		slept = false;
 		n = QueueTake(batch, BATCH_MOST);
+		idle_us = microseconds_since(idle_since);
 		if (n > 0)
 		{
 			record_batch(batch, n);
-			idle_since = GetCurrentTimestamp();
-			if (!MonthEnsureNext(idle_since))
+			if (!MonthEnsureNext(GetCurrentTimestamp()))
 				forget_trail();
+			INSTR_TIME_SET_CURRENT(idle_since);
+			if (n == 1)
+				spin_for_request(idle_since);
 			continue;
 		}
 
-		idle_left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													TimestampTzPlusMilliseconds(idle_since, cpis_writer_idle_timeout));
-		/* A clock that was set back must not keep the writer here. */
-		idle_left = Min(idle_left, cpis_writer_idle_timeout);
+		idle_left = cpis_writer_idle_timeout - idle_us / 1000;
 		if (idle_left <= 0 && QueueWriterLeaveIfIdle())
 			return;
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Max(idle_left, 1), wait_event);
 		ResetLatch(MyLatch);
+		slept = true;
 	}
 }
 
