@@ -11,7 +11,9 @@
  * Shown are accesses that were notified, the 25 newest.  Of one worker's
  * accesses in one organisation only the first within 24 hours is shown; the
  * look-up that asks is always shown, unless it was silent.  Everything is read
- * under the newest snapshot.
+ * under the newest snapshot, newest first, and no further back than it takes to
+ * know which 25 these are: whether an access is shown depends on earlier ones
+ * of the same worker, back to the last pause of 24 hours.
  *
  * Reads only; errors say the same whether an event does not exist, is
  * somebody else's, or is too old.
@@ -46,9 +48,21 @@ PG_FUNCTION_INFO_V1(cpis_access_history);
 #define HISTORY_OPEN_FOR (USECS_PER_HOUR)
 #define REPEAT_HIDDEN_FOR (USECS_PER_DAY)
 
+/* How many accesses to read before looking whether they suffice. */
+#define FIRST_READ 64
+
+/* Is an access shown?  What was read may not suffice to tell. */
+typedef enum Showing
+{
+	SHOWN,
+	HIDDEN,
+	UNKNOWN
+} Showing;
+
 /* What the history needs of an event. */
 typedef struct Access
 {
+	Showing		showing;
 	int64		event_id;
 	TimestampTz accessed_at;
 	char	   *worker_name;
@@ -74,12 +88,30 @@ typedef struct Asking
 	int32		nhs_number;
 } Asking;
 
-/* When a worker's last shown access was. */
-typedef struct LastShown
+/* What is known of a worker from the accesses judged so far, oldest first. */
+typedef struct Worker
 {
-	char		worker[ORGANISATION_LENGTH + WORKER_NAME_LENGTH + 4];	/* key */
-	TimestampTz at;
-} LastShown;
+	char		name[ORGANISATION_LENGTH + WORKER_NAME_LENGTH + 4]; /* key */
+	bool		known;			/* is last_shown the last that is shown? */
+	TimestampTz last;			/* access */
+	TimestampTz last_shown;
+} Worker;
+
+/* The accesses to a person in one partition, newest first. */
+typedef struct Source
+{
+	Relation	table;
+	Relation	index;
+	SysScanDesc scan;
+	HeapTuple	tuple;			/* the next, or NULL */
+	int64		event_id;		/* of it */
+} Source;
+
+typedef struct Sources
+{
+	int			n;
+	Source	   *source;
+} Sources;
 
 static Datum
 attribute(HeapTuple tuple, TupleDesc descriptor, AuditColumn column,
@@ -98,43 +130,11 @@ text_is(HeapTuple tuple, TupleDesc descriptor, AuditColumn column,
 }
 
 /*
- * Call "each" for every row of the trail whose column equals the key, found by
- * an index that leads with that column.
- */
-static void
-for_each_row(const Trail *trail, AuditColumn column, Oid (*index_of) (Oid),
-			 RegProcedure equal, Datum value,
-			 void (*each) (HeapTuple, TupleDesc, void *), void *argument)
-{
-	ListCell   *cell;
-
-	foreach(cell, trail->partitions)
-	{
-		Relation	table = table_open(lfirst_oid(cell), NoLock);
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key, column, BTEqualStrategyNumber, equal, value);
-		scan = systable_beginscan(table, index_of(RelationGetRelid(table)),
-								  true, trail->reading.snapshot, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			each(tuple, RelationGetDescr(table), argument);
-			CHECK_FOR_INTERRUPTS();
-		}
-		systable_endscan(scan);
-		table_close(table, NoLock);
-	}
-}
-
-/*
  * Judge a row of the look-up that asks.
  */
 static void
-judge(HeapTuple tuple, TupleDesc descriptor, void *argument)
+judge_asking(HeapTuple tuple, TupleDesc descriptor, Asking *asking)
 {
-	Asking	   *asking = argument;
 	TimestampTz recorded_at;
 	bool		isnull;
 
@@ -161,9 +161,25 @@ static Asking
 find_asking(const Trail *trail, int64 event_id)
 {
 	Asking		asking = {0};
+	ListCell   *cell;
 
-	for_each_row(trail, AUDIT_EVENT_ID, MonthEventIdIndex, F_INT8EQ,
-				 Int64GetDatum(event_id), judge, &asking);
+	foreach(cell, trail->partitions)
+	{
+		Relation	table = table_open(lfirst_oid(cell), NoLock);
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, AUDIT_EVENT_ID, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(event_id));
+		scan = systable_beginscan(table, MonthEventIdIndex(lfirst_oid(cell)),
+								  true, trail->reading.snapshot, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			judge_asking(tuple, RelationGetDescr(table), &asking);
+		systable_endscan(scan);
+		table_close(table, NoLock);
+	}
+
 	if (asking.rows != 1 || !asking.may_see)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -173,12 +189,89 @@ find_asking(const Trail *trail, int64 event_id)
 }
 
 /*
- * Add the access in a row to the list, if it is for the shared history.
+ * Advance to the next row.
  */
 static void
-add_access(HeapTuple tuple, TupleDesc descriptor, void *argument)
+advance(Source *source)
 {
-	List	  **accesses = argument;
+	bool		isnull;
+
+	source->tuple = systable_getnext_ordered(source->scan, BackwardScanDirection);
+	if (HeapTupleIsValid(source->tuple))
+		source->event_id = DatumGetInt64(attribute(source->tuple,
+												   RelationGetDescr(source->table),
+												   AUDIT_EVENT_ID, &isnull));
+}
+
+/*
+ * Begin to read what the trail has on a person.
+ */
+static Sources
+open_sources(const Trail *trail, int32 nhs_number)
+{
+	Sources		sources = {0};
+	ListCell   *cell;
+
+	sources.source = palloc(list_length(trail->partitions) * sizeof(Source));
+	foreach(cell, trail->partitions)
+	{
+		Source	   *source = &sources.source[sources.n++];
+		ScanKeyData key;
+
+		ScanKeyInit(&key, AUDIT_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
+					Int32GetDatum(nhs_number));
+		source->table = table_open(lfirst_oid(cell), NoLock);
+		source->index = index_open(MonthNhsNumberIndex(lfirst_oid(cell)),
+								   AccessShareLock);
+		source->scan = systable_beginscan_ordered(source->table, source->index,
+												  trail->reading.snapshot,
+												  1, &key);
+		advance(source);
+	}
+	return sources;
+}
+
+static void
+close_sources(Sources *sources)
+{
+	for (int i = 0; i < sources->n; i++)
+	{
+		Source	   *source = &sources->source[i];
+
+		systable_endscan_ordered(source->scan);
+		index_close(source->index, AccessShareLock);
+		table_close(source->table, NoLock);
+	}
+}
+
+/*
+ * The source whose next row is the newest of all, or NULL at the end.
+ */
+static Source *
+newest_source(Sources *sources)
+{
+	Source	   *newest = NULL;
+
+	for (int i = 0; i < sources->n; i++)
+	{
+		Source	   *source = &sources->source[i];
+
+		if (source->tuple != NULL &&
+			(newest == NULL || source->event_id > newest->event_id))
+			newest = source;
+	}
+	return newest;
+}
+
+/*
+ * The access in the next row of a source, or NULL where it is not for the
+ * shared history.
+ */
+static Access *
+make_access(const Source *source)
+{
+	HeapTuple	tuple = source->tuple;
+	TupleDesc	descriptor = RelationGetDescr(source->table);
 	Access	   *access;
 	bool		isnull;
 	bool		notify;
@@ -187,11 +280,10 @@ add_access(HeapTuple tuple, TupleDesc descriptor, void *argument)
 	if (isnull || !notify ||
 		!text_is(tuple, descriptor, AUDIT_ACTION, "lookup") ||
 		!text_is(tuple, descriptor, AUDIT_OUTCOME, "found"))
-		return;
+		return NULL;
 
 	access = palloc(sizeof(Access));
-	access->event_id = DatumGetInt64(attribute(tuple, descriptor,
-											   AUDIT_EVENT_ID, &isnull));
+	access->event_id = source->event_id;
 	access->accessed_at = DatumGetTimestampTz(attribute(tuple, descriptor,
 														AUDIT_RECORDED_AT, &isnull));
 	access->worker_name = CpisTextAttribute(tuple, descriptor, AUDIT_WORKER_NAME);
@@ -199,92 +291,137 @@ add_access(HeapTuple tuple, TupleDesc descriptor, void *argument)
 	access->job_role = CpisTextAttribute(tuple, descriptor, AUDIT_JOB_ROLE);
 	access->organisation = CpisTextAttribute(tuple, descriptor, AUDIT_ORGANISATION);
 	access->care_setting = CpisTextAttribute(tuple, descriptor, AUDIT_CARE_SETTING);
-	*accesses = lappend(*accesses, access);
-}
-
-static int
-compare_accesses(const ListCell *a, const ListCell *b)
-{
-	const Access *one = lfirst(a);
-	const Access *other = lfirst(b);
-
-	return one->event_id < other->event_id ? -1 : 1;
+	return access;
 }
 
 /*
- * All notified accesses to a person, oldest first.
+ * Read on until there are so many accesses, newest first; false at the end of
+ * the trail.
  */
-static List *
-read_accesses(const Trail *trail, int32 nhs_number)
+static bool
+read_accesses(Sources *sources, List **accesses, int wanted)
 {
-	List	   *accesses = NIL;
+	while (list_length(*accesses) < wanted)
+	{
+		Source	   *source = newest_source(sources);
+		Access	   *access;
 
-	for_each_row(trail, AUDIT_NHS_NUMBER, MonthNhsNumberIndex, F_INT4EQ,
-				 Int32GetDatum(nhs_number), add_access, &accesses);
-	list_sort(accesses, compare_accesses);
-	return accesses;
+		if (source == NULL)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		access = make_access(source);
+		if (access != NULL)
+			*accesses = lappend(*accesses, access);
+		advance(source);
+	}
+	return true;
 }
 
-/*
- * Leave out what repeats: of one worker's accesses within 24 hours of one that
- * is shown, none but the one that asks.
- */
-static List *
-without_repeats(List *accesses, int64 asking_event_id)
+static HTAB *
+make_workers(void)
 {
 	HASHCTL		control = {0};
-	HTAB	   *workers;
-	List	   *shown = NIL;
-	ListCell   *cell;
 
-	control.keysize = sizeof(((LastShown *) NULL)->worker);
-	control.entrysize = sizeof(LastShown);
+	control.keysize = sizeof(((Worker *) NULL)->name);
+	control.entrysize = sizeof(Worker);
 	control.hcxt = CurrentMemoryContext;
-	workers = hash_create("cpis access history", 64, &control,
-						  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-
-	foreach(cell, accesses)
-	{
-		Access	   *access = lfirst(cell);
-		char		worker[sizeof(((LastShown *) NULL)->worker)];
-		LastShown  *last;
-		bool		found;
-
-		/* An identifier and a name that are spelt alike are not the same. */
-		snprintf(worker, sizeof(worker), "%s %c %s", access->organisation,
-				 access->worker_id != NULL ? 'i' : 'n',
-				 access->worker_id != NULL ? access->worker_id : access->worker_name);
-		last = hash_search(workers, worker, HASH_ENTER, &found);
-		if (!found || access->accessed_at - last->at >= REPEAT_HIDDEN_FOR)
-		{
-			last->at = access->accessed_at;
-			shown = lappend(shown, access);
-		}
-		else if (access->event_id == asking_event_id)
-			shown = lappend(shown, access);
-	}
-
-	hash_destroy(workers);
-	return shown;
+	return hash_create("cpis access history", 64, &control,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
 /*
- * Which of the accesses to leave out so that 25 remain: those before this
- * position in the list, except the one that asks, which takes a place.
+ * Judge whether an access repeats one that is shown, given what is known of its
+ * worker from the earlier ones.  Where there is none, one may not have been
+ * read; it does not matter if it is 24 hours before the oldest that was.
  */
-static int
-first_shown(List *accesses, int64 asking_event_id)
+static void
+judge_access(Access *access, HTAB *workers, TimestampTz read_from, bool all_read)
 {
-	int			first = Max(list_length(accesses) - ACCESSES_SHOWN, 0);
+	char		name[sizeof(((Worker *) NULL)->name)];
+	Worker	   *worker;
+	bool		found;
+	TimestampTz before;
 
-	for (int i = 0; i < first; i++)
+	/* An identifier and a name that are spelt alike are not the same. */
+	snprintf(name, sizeof(name), "%s %c %s", access->organisation,
+			 access->worker_id != NULL ? 'i' : 'n',
+			 access->worker_id != NULL ? access->worker_id : access->worker_name);
+	worker = hash_search(workers, name, HASH_ENTER, &found);
+	if (!found)
+		worker->known = false;
+
+	before = found ? worker->last : read_from;
+	if (access->accessed_at - before >= REPEAT_HIDDEN_FOR || (!found && all_read))
+	{
+		worker->known = true;
+		access->showing = SHOWN;
+	}
+	else if (!worker->known)
+		access->showing = UNKNOWN;
+	else if (access->accessed_at - worker->last_shown >= REPEAT_HIDDEN_FOR)
+		access->showing = SHOWN;
+	else
+		access->showing = HIDDEN;
+
+	worker->last = access->accessed_at;
+	if (access->showing == SHOWN)
+		worker->last_shown = access->accessed_at;
+}
+
+/*
+ * Judge the accesses, which are newest first; true where they suffice to know
+ * which are shown: 25 and the one that asks, or all there are.
+ */
+static bool
+judge_accesses(List *accesses, int64 asking_event_id, bool all_read)
+{
+	Access	   *oldest = (accesses == NIL) ? NULL : llast(accesses);
+	HTAB	   *workers = make_workers();
+	int			shown = 0;
+
+	for (int i = list_length(accesses) - 1; i >= 0; i--)
 	{
 		Access	   *access = list_nth(accesses, i);
 
+		judge_access(access, workers, oldest->accessed_at, all_read);
 		if (access->event_id == asking_event_id)
-			return first + 1;
+			access->showing = SHOWN;
 	}
-	return first;
+	hash_destroy(workers);
+	if (all_read)
+		return true;
+
+	for (int i = 0; i < list_length(accesses) && shown < ACCESSES_SHOWN; i++)
+	{
+		Access	   *access = list_nth(accesses, i);
+
+		if (access->showing == UNKNOWN)
+			return false;
+		if (access->showing == SHOWN)
+			shown++;
+	}
+	return shown == ACCESSES_SHOWN && oldest->event_id <= asking_event_id;
+}
+
+/*
+ * The accesses to a person, newest first, as far back as is needed, each judged.
+ */
+static List *
+judged_accesses(const Trail *trail, int32 nhs_number, int64 asking_event_id)
+{
+	Sources		sources = open_sources(trail, nhs_number);
+	List	   *accesses = NIL;
+	int			wanted = FIRST_READ;
+	bool		all_read;
+
+	do
+	{
+		all_read = !read_accesses(&sources, &accesses, wanted);
+		wanted *= 2;
+	} while (!judge_accesses(accesses, asking_event_id, all_read));
+	close_sources(&sources);
+
+	return accesses;
 }
 
 static void
@@ -308,6 +445,41 @@ put_access(ReturnSetInfo *rsinfo, const Access *access, const Reading *reading)
 }
 
 /*
+ * Put the 25 newest that are shown, newest first; the one that asks takes a
+ * place even if it is older.
+ */
+static void
+put_accesses(ReturnSetInfo *rsinfo, List *accesses, int64 asking_event_id,
+			 const Reading *reading)
+{
+	int			places = ACCESSES_SHOWN;
+	int			shown = 0;
+	ListCell   *cell;
+
+	foreach(cell, accesses)
+	{
+		Access	   *access = lfirst(cell);
+
+		if (access->event_id == asking_event_id && shown >= ACCESSES_SHOWN)
+			places--;
+		if (access->showing == SHOWN)
+			shown++;
+	}
+
+	shown = 0;
+	foreach(cell, accesses)
+	{
+		Access	   *access = lfirst(cell);
+
+		if (access->showing != SHOWN)
+			continue;
+		if (shown < places || access->event_id == asking_event_id)
+			put_access(rsinfo, access, reading);
+		shown++;
+	}
+}
+
+/*
  * cpis_access_history(event_id) -> setof (accessed_at, worker_name, job_role,
  * organisation, organisation_name, care_setting), newest first.
  */
@@ -316,10 +488,8 @@ cpis_access_history(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int64		event_id;
-	List	   *accesses = NIL;
 	Trail		trail;
 	Asking		asking;
-	int			first;
 
 	LookupCheckCallable("cpis_access_history()");
 	InitMaterializedSRF(fcinfo, 0);
@@ -339,17 +509,9 @@ cpis_access_history(PG_FUNCTION_ARGS)
 	trail.reading = ReadingBegin();
 	asking = find_asking(&trail, event_id);
 	if (asking.found)
-		accesses = without_repeats(read_accesses(&trail, asking.nhs_number),
-								   event_id);
-
-	first = first_shown(accesses, event_id);
-	for (int i = list_length(accesses) - 1; i >= 0; i--)
-	{
-		Access	   *access = list_nth(accesses, i);
-
-		if (i >= first || access->event_id == event_id)
-			put_access(rsinfo, access, &trail.reading);
-	}
+		put_accesses(rsinfo,
+					 judged_accesses(&trail, asking.nhs_number, event_id),
+					 event_id, &trail.reading);
 	ReadingEnd(&trail.reading);
 
 	return (Datum) 0;
