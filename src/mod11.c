@@ -125,6 +125,34 @@ shape_problem(const char *text, size_t length)
 }
 
 /*
+ * Read ten digits with nothing between them, the shape in which nearly all
+ * numbers come: digits and weighted sum in one pass, the check digit with a
+ * weight of 1 making it a multiple of 11.  False where they are not ten digits
+ * or not valid: let others say why.
+ */
+static bool
+read_plain(const char *text, int32_t *nine_digits)
+{
+	unsigned	nine = 0;
+	unsigned	sum = 0;
+	unsigned	stray = 0;
+	unsigned	tenth = (unsigned char) text[9] - (unsigned) '0';
+
+	for (unsigned i = 0; i < 9; i++)
+	{
+		unsigned	digit = (unsigned char) text[i] - (unsigned) '0';
+
+		stray |= (digit > 9);
+		nine = nine * 10 + digit;
+		sum += digit * (10 - i);
+	}
+	if (stray || tenth > 9 || (sum + tenth) % 11 != 0)
+		return false;
+	*nine_digits = (int32_t) nine;
+	return true;
+}
+
+/*
  * Are these twelve characters 3-3-4 with one kind of separator?
  */
 static bool
@@ -143,6 +171,9 @@ mod11_parse(const char *text, size_t length, int32_t *nine_digits)
 	bool		grouped;
 	int32_t		nine = 0;
 	NhsNumberProblem problem;
+
+	if (length == NHS_NUMBER_DIGITS && read_plain(text, nine_digits))
+		return NHS_NUMBER_VALID;
 
 	while (length > 0 && is_space(text[0]))
 		text++, length--;
