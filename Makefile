@@ -47,14 +47,16 @@ ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec))
 ISOLATION_OPTS = --inputdir=test --load-extension=cpis
 EXTRA_CLEAN = $(SCRIPT) META.json test/unit/mod11_test
 
-ifneq ($(filter check demo,$(MAKECMDGOALS)),)
+ifneq ($(filter check demo bench,$(MAKECMDGOALS)),)
 
 # These install what is missing, PGXS included, so they do not need it here.
-.PHONY: check demo
+.PHONY: check demo bench
 check:
 	test/check
 demo:
 	test/demo/demo
+bench:
+	test/bench/bench
 
 else
 

@@ -1,0 +1,35 @@
+# Runs the parts of the bench, in order, on the cluster that test/bench/bench
+# has started.
+
+use strict;
+use warnings;
+
+use Bench;
+use Report;
+
+my @all = qw(Lookup OpenLoop NhsNumber Growth Writer);
+my @parts = split ' ', $ENV{PARTS} // "@all";
+for my $part (@parts)
+{
+	die "no such part: $part\n" unless grep { $_ eq $part } @all;
+}
+
+my $report = Report->new;
+for my $part (@parts)
+{
+	my $began = time;
+	require "$part.pm";
+	$part->can('measure')->($report);
+	printf "\n(%s took %.1f minutes)\n", $part, (time - $began) / 60;
+}
+
+$report->summary;
+if (quick() || $ENV{PARTS})
+{
+	$report->write(work() . '/RESULTS.md');
+}
+else
+{
+	$report->write("$ENV{BENCH_TOP}/test/bench/RESULTS.md");
+	print "\nwritten to test/bench/RESULTS.md\n";
+}
