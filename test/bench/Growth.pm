@@ -5,10 +5,8 @@ use strict;
 use warnings;
 
 use Bench;
-use POSIX ();
+use GrowthData;
 
-my $months = 6;
-my $template = 'bench_growth_england';
 my $england = 120_000;    # children in the demonstration's England
 
 sub thousands
@@ -18,126 +16,10 @@ sub thousands
 	return $number;
 }
 
-# Run jobs, two at a time, each in a process of its own.
-sub run_jobs
-{
-	my (@jobs) = @_;
-	my %running;
-	while (@jobs || %running)
-	{
-		while (@jobs && keys %running < 2)
-		{
-			my $job = shift @jobs;
-			my $pid = fork() // die "cannot fork: $!\n";
-			if ($pid == 0)
-			{
-				my $done = eval { $job->(); 1 } or print STDERR $@;
-				POSIX::_exit($done ? 0 : 1);
-			}
-			$running{$pid} = 1;
-		}
-		my $pid = waitpid(-1, 0);
-		die "a table could not be filled\n" if $? != 0;
-		delete $running{$pid};
-	}
-	return;
-}
-
-# Tables that are made and filled in one transaction are then not logged; nothing
-# needs to survive a crash.
-sub restart_to_fill
-{
-	restart(wal_level => 'minimal', max_wal_senders => 0, fsync => 'off',
-		full_page_writes => 'off', autovacuum => 'off');
-	return;
-}
-
-# The defaults, by default.
-sub restart_normally
-{
-	my (%setting) = @_;
-	restart(wal_level => 'replica', max_wal_senders => 10, fsync => 'on',
-		full_page_writes => 'on', autovacuum => 'on', %setting);
-	# What was written with fsync = off.
-	system('sync') == 0 or die "sync failed\n";
-	return;
-}
-
-# Without autovacuum, which would come to one database and not to another.
-sub restart_to_measure
-{
-	restart_normally(autovacuum => 'off');
-	return;
-}
-
-sub make_template
-{
-	make_database($template);
-	sql($template, 'CREATE EXTENSION pg_prewarm');
-	script($template, 'numbers.sql');
-	script($template, 'growth.sql');
-	sql($template, 'VACUUM (FREEZE, ANALYZE)');
-	return;
-}
-
-sub drop_databases
-{
-	sql('postgres', "DROP DATABASE $_->{name} WITH (FORCE)") for @_;
-	return;
-}
-
 sub gigabytes
 {
 	my ($database) = @_;
 	return sprintf '%.2f', sql('postgres', "SELECT pg_database_size('$database')") / 2**30;
-}
-
-# A database with the plans of so many children.
-sub make_register
-{
-	my ($step) = @_;
-	sql('postgres', "CREATE DATABASE $step->{name} TEMPLATE $template");
-	return if $step->{children} <= $england;
-	sql($step->{name}, "SELECT bench.fill_plans($step->{children})");
-	sql($step->{name}, 'VACUUM (FREEZE, ANALYZE) cpis.plan');
-	return;
-}
-
-# What makes a database with so many events: a list of jobs, the longest first.
-sub trail_jobs
-{
-	my ($step) = @_;
-	my ($name, $events) = @$step{qw(name events)};
-	my @first = map { int($events * $_ / $months) } 0 .. $months;
-
-	sql('postgres', "CREATE DATABASE $name TEMPLATE $template");
-	return sub {
-		sql($name, "SELECT bench.fill_notices($events)");
-		sql($name, 'VACUUM (FREEZE, ANALYZE) cpis.notification');
-	}, map {
-		my $n = $_;
-		my $month = 'bench.month(' . ($months - 1 - $n) . ')';
-		sub {
-			sql($name, "SELECT bench.fill_month($month, $first[$n], $first[$n + 1])");
-			my $table = sql($name, "SELECT bench.month_name($month)");
-			sql($name, "VACUUM (FREEZE, ANALYZE) cpis.$table");
-			sql($name, "SELECT bench.attach_month($month)");
-		}
-	} 0 .. $months - 1;
-}
-
-# The steps, the largest cut down to half of what is free.
-sub steps_that_fit
-{
-	my ($report, $bytes_per_event, @steps) = @_;
-	my $directory = sql('postgres', 'SHOW data_directory');
-	my ($free) = `df -B1 --output=avail '$directory'` =~ /(\d+)\s*$/ or die "cannot tell how much disk is free\n";
-	my $fit = int($free / 2 / $bytes_per_event / 1e6) * 1_000_000;
-
-	my @fitting = grep { $_->{events} <= $fit } @steps;
-	push @fitting, { name => 'bench_growth_cut', events => $fit }
-	  if @fitting < @steps && $fit > 2 * ($fitting[-1]{events} // $fit);
-	return @fitting;
 }
 
 # Read what look-ups read and the writer writes, so that it comes from memory as on
@@ -148,9 +30,8 @@ sub warm_up
 	for my $step (@steps)
 	{
 		sql($step->{name}, q{SELECT sum(pg_prewarm(oid, 'read')) FROM pg_class
-			WHERE relnamespace = 'cpis'::regnamespace AND relkind IN ('r', 'i')
-				AND (relname IN ('plan', 'plan_nhs_number_idx')
-					OR relname LIKE to_char(now() AT TIME ZONE 'UTC', '"audit\_event\_"YYYY\_MM') || '\_%')});
+			WHERE relnamespace = 'cpis'::regnamespace
+				AND (relname IN ('plan', 'plan_nhs_number_idx') OR relname LIKE bench.month_name(bench.month(0)) || '_%')});
 	}
 	sql('postgres', 'CHECKPOINT');
 	for my $step (@steps)
@@ -236,11 +117,11 @@ sub measure_plans
 {
 	my ($report) = @_;
 	my @steps = map { { children => $_, name => "bench_growth_plans_$_" } }
-	  quick() ? ($england, $england * 1.01, $england * 1.1) : ($england, $england * 10, $england * 100);
+	  quick() ? (120_000, 121_200, 132_000) : (120_000, 1_200_000, 12_000_000);
 
 	restart_to_fill();
 	make_template();
-	run_jobs(map { my $step = $_; sub { make_register($step) } } reverse @steps);
+	make_registers(@steps);
 	restart_to_measure();
 	$_->{label} = thousands(sql($_->{name}, 'SELECT count(*) FROM cpis.plan')) for @steps;
 	measure_look_ups(@steps);
@@ -276,6 +157,7 @@ sub measure_history_and_writer
 	my (@steps) = @_;
 	for my $step (@steps)
 	{
+		$step->{accesses} = sql($step->{name}, 'SELECT max(event_id) FROM cpis.audit_event') / $england;
 		$step->{history} = median(split /\n/, sql($step->{name}, 'SELECT bench.history_times(' . (quick() ? 20 : 200) . ')'));
 	}
 	for my $round (1 .. (quick() ? 1 : 5))
@@ -288,43 +170,31 @@ sub measure_history_and_writer
 	return;
 }
 
-sub make_trails
-{
-	my ($report) = @_;
-	my @steps = map { { events => $_, name => "bench_growth_events_$_" } }
-	  quick() ? (1_000, 10_000, 50_000) : (1_000_000, 10_000_000, 50_000_000);
-	my $smallest = shift @steps;
-
-	run_jobs(trail_jobs($smallest));
-	my $bytes = sql('postgres', "SELECT pg_database_size('$smallest->{name}') - pg_database_size('$template')");
-	@steps = steps_that_fit($report, $bytes / $smallest->{events}, @steps);
-	die "not enough disk for the growth of the trail\n" if !@steps;
-	run_jobs(map { trail_jobs($_) } reverse @steps);
-	return ($smallest, @steps);
-}
-
 sub measure_events
 {
 	my ($report) = @_;
+	my @wanted = map { { events => $_, name => "bench_growth_events_$_" } }
+	  quick() ? (1_000, 10_000, 50_000) : (1_000_000, 10_000_000, 50_000_000);
+
 	restart_to_fill();
-	my @steps = make_trails($report);
+	my @steps = make_trails(@wanted);
 	restart_to_measure();
 	check_trail($_) for @steps;
 	measure_look_ups(@steps);
 	measure_history_and_writer(@steps);
 
-	my $cut = grep { $_->{name} =~ /cut/ } @steps;
 	$report->section('Growth of the trail',
-		"One client looks random children of England up, with events of earlier look-ups, spread over $months months up to the"
+		'One client looks random children of England up, with events of earlier look-ups, spread over six months up to the'
 		  . ' present one, and their notices. ' . rounds_said(),
 		'History: cpis_access_history() of a look-up just made, median of ' . (quick() ? 20 : 200)
 		  . ' calls. Writer: a look-up that has to start it, median of ' . (quick() ? 1 : 5) . '.',
-		$cut ? 'The largest trail is cut down to half of the disk that was free.' : ());
+		$steps[-1]{events} < $wanted[-1]{events}
+		  ? "There was disk for $steps[-1]{label} events at most, not for " . thousands($wanted[-1]{events}) . '.' : ());
 	$report->table([ 'events', @look_up_headers, 'accesses to a child', 'history, ms', 'writer, ms' ],
-		map { [ $_->{label}, look_up_cells($_), sprintf('%.0f', $_->{events} / $england),
+		map { [ $_->{label}, look_up_cells($_), sprintf('%.0f', $_->{accesses}),
 				milliseconds($_->{history}), sprintf('%.1f', median(@{ $_->{starts} })) ] } @steps);
 	step_targets($report, 'events', @steps);
-	drop_databases(@steps, { name => $template });
+	drop_databases(@steps);
 	return;
 }
 
@@ -333,6 +203,7 @@ sub measure
 	my ($report) = @_;
 	measure_plans($report);
 	measure_events($report);
+	drop_template();
 	restart_normally();
 	return;
 }

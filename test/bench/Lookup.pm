@@ -72,8 +72,8 @@ sub check_trail
 sub measure_clients
 {
 	my ($report) = @_;
-	my $rounds = quick() ? 1 : 5;
-	my $seconds = quick() ? 1 : 6;
+	my $rounds = quick() ? 1 : 7;
+	my $seconds = quick() ? 1 : 4;
 	my (@rows, @ratios, %ratio);
 	my $lookups = 0;
 	my $before = sql($database, 'SELECT count(*) FROM cpis.audit_event');

@@ -38,9 +38,10 @@ sub timed
 # Tables as they are before COPY.
 sub empty_tables
 {
+	my ($round) = @_;
 	for my $type (@types)
 	{
-		sql($database, "DROP INDEX IF EXISTS bench.as_${type}_idx");
+		sql($database, "DROP INDEX bench.as_${type}_idx") if $round > 0;
 		sql($database, "TRUNCATE bench.as_$type");
 	}
 	return;
@@ -50,7 +51,7 @@ sub empty_tables
 sub one_round
 {
 	my ($round, $times) = @_;
-	empty_tables();
+	empty_tables($round);
 	for my $step (@steps)
 	{
 		my ($name, $command) = @$step;

@@ -38,7 +38,7 @@ END $$;
 -- notices of a turn, and "notices" of all earlier turns.  The first child, with
 -- two plans, is left out.
 CREATE TABLE bench.turn AS
-	SELECT row_number() OVER (ORDER BY hashint8(plan_id)) - 1 AS place,
+	SELECT row_number() OVER (ORDER BY hashint8(plan_id), plan_id) - 1 AS place,
 		bench.nhs_number(CAST(child AS integer)) AS nhs_number, plan_id, local_authority,
 		row_number() OVER (PARTITION BY local_authority ORDER BY hashint8(plan_id), plan_id) AS rank,
 		count(*) OVER (PARTITION BY local_authority) AS notices

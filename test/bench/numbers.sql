@@ -1,5 +1,5 @@
 -- Valid NHS numbers beyond the block 999, which has fewer than a million: made up
--- in the range 900 to 998, which is never issued either.
+-- in the range 900 to 998, which is for tests.
 
 \set ON_ERROR_STOP on
 

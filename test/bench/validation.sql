@@ -57,7 +57,7 @@ CREATE TABLE bench.malformed (value text COLLATE "C" NOT NULL);
 INSERT INTO bench.malformed
 	SELECT spoilt
 	FROM generate_series(1, 1000) AS n,
-		CAST(CAST(bench.ten_digits(n) AS text) AS text) AS ten,
+		CAST(bench.ten_digits(n) AS text) AS ten,
 		unnest(ARRAY['a', 'Z', ' ', '-', '+', '.', '/', ':', 'é', U&'\0661', U&'\FF11', E'\n', '']) AS stray,
 		unnest(ARRAY[overlay(ten PLACING stray FROM 1 + n % 9 FOR 1), overlay(ten PLACING stray || '5' FROM 1 + n % 9 FOR 0),
 			left(ten, 9), ten || n % 10]) AS spoilt;
