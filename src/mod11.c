@@ -125,12 +125,12 @@ shape_problem(const char *text, size_t length)
 }
 
 /*
- * Read ten digits with nothing between them, the shape in which nearly all
+ * Judge ten digits with nothing between them, the shape in which nearly all
  * numbers come: digits and weighted sum in one pass, the check digit with a
- * weight of 1 making it a multiple of 11.  False where they are not ten digits
- * or not valid: let others say why.
+ * weight of 1 making it a multiple of 11.  NHS_NUMBER_BAD_CHARACTER where they
+ * are not ten digits: let others say why.
  */
-static bool
+static NhsNumberProblem
 read_plain(const char *text, int32_t *nine_digits)
 {
 	unsigned	nine = 0;
@@ -146,10 +146,12 @@ read_plain(const char *text, int32_t *nine_digits)
 		nine = nine * 10 + digit;
 		sum += digit * (10 - i);
 	}
-	if (stray || tenth > 9 || (sum + tenth) % 11 != 0)
-		return false;
+	if (stray || tenth > 9)
+		return NHS_NUMBER_BAD_CHARACTER;
+	if ((sum + tenth) % 11 != 0)
+		return sum % 11 == 1 ? NHS_NUMBER_NEVER_ISSUED : NHS_NUMBER_BAD_CHECK_DIGIT;
 	*nine_digits = (int32_t) nine;
-	return true;
+	return NHS_NUMBER_VALID;
 }
 
 /*
@@ -172,8 +174,12 @@ mod11_parse(const char *text, size_t length, int32_t *nine_digits)
 	int32_t		nine = 0;
 	NhsNumberProblem problem;
 
-	if (length == NHS_NUMBER_DIGITS && read_plain(text, nine_digits))
-		return NHS_NUMBER_VALID;
+	if (length == NHS_NUMBER_DIGITS)
+	{
+		problem = read_plain(text, nine_digits);
+		if (problem != NHS_NUMBER_BAD_CHARACTER)
+			return problem;
+	}
 
 	while (length > 0 && is_space(text[0]))
 		text++, length--;

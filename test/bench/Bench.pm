@@ -96,7 +96,10 @@ sub pgbench
 	for my $file (glob "$folder/log*")
 	{
 		open my $log, '<', $file or die "cannot read $file: $!\n";
-		push @latency, (split ' ')[2] while <$log>;
+		while (my $line = <$log>)
+		{
+			push @latency, (split ' ', $line)[2];
+		}
 	}
 	die "pgbench has logged nothing\n" unless @latency;
 	return {

@@ -138,7 +138,8 @@ sub check_validators
 sub measure_validation
 {
 	my ($report) = @_;
-	my $strings = quick() ? 10_000 : 1_000_000;
+	my $strings = quick() ? 2_000 : 200_000;
+	my $each = 10;
 	my $rounds = quick() ? 1 : 5;
 	my %times;
 
@@ -148,28 +149,27 @@ sub measure_validation
 
 	for my $round (0 .. $rounds - 1)
 	{
-		push @{ $times{$_} }, timed("SELECT count(*) FILTER (WHERE $_(value)) FROM bench.string")
-		  for rotated($round, map { $_->[0] } @validators);
-		push @{ $times{scan} }, timed('SELECT count(*) FILTER (WHERE value IS NOT NULL) FROM bench.string');
+		for my $name (rotated($round, map { $_->[0] } @validators))
+		{
+			my $sum = join ' + ', ("CAST($name(value) AS integer)") x $each;
+			push @{ $times{$name} }, timed("SELECT sum($sum) FROM bench.string");
+		}
 	}
 
 	my ($own, @peers) = map { $_->[0] } @validators;
 	my ($best) = sort { median(@{ $times{$a} }) <=> median(@{ $times{$b} }) } grep { /valid_(in|without)/ } @peers;
 	my $row = sub {
 		my ($name, $title) = @_;
-		my $time = median(@{ $times{$name} });
-		return [ $title, sprintf('%.2f', $strings / $time / 1000),
-			sprintf('%.1f', median_ratio($times{$name}, $times{$own})),
-			sprintf('%.0f', ($time - median(@{ $times{scan} })) / $strings * 1e6) ];
+		my $nanoseconds = median(@{ $times{$name} }) / $strings / $each * 1e6;
+		return [ $title, sprintf('%.2f', 1000 / $nanoseconds), sprintf('%.0f', $nanoseconds),
+			sprintf('%.1f', median_ratio($times{$name}, $times{$own})) ];
 	};
 	$report->section('Validation of text',
-		"count(*) of the valid ones of $strings strings of ten digits, half of them valid, in random order; $rounds rounds, the"
-		  . ' order rotated; medians. All four agree on each of the strings and on '
+		"$strings strings of ten digits, half of them valid, in random order, each judged $each times in one expression, so that"
+		  . " reading it from its table counts for little; $rounds rounds, the order rotated; medians. All four agree on each of the strings and on "
 		  . sql($database, 'SELECT count(*) FROM bench.malformed') . ' malformed ones.');
-	$report->table([ '', 'million strings/s', 'time / nhs_number_is_valid()', 'ns a string, without the scan' ],
-		(map { $row->(@$_) } @validators), $row->('scan', 'the scan alone'));
-	$report->target('validations a second, cpis / the faster PL/pgSQL',
-		median_ratio($times{$best}, $times{$own}), '>=', 15);
+	$report->table([ '', 'million a second', 'ns each', 'time / nhs_number_is_valid()' ], map { $row->(@$_) } @validators);
+	$report->target('validations a second, cpis / the faster PL/pgSQL', median_ratio($times{$best}, $times{$own}), '>=', 15);
 	return;
 }
 
