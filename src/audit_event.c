@@ -101,7 +101,8 @@ note_client_address(AuditEvent *event)
 			family = (ip_family(addr) == PGSQL_AF_INET) ? 4 : 6;
 			memcpy(address, ip_addr(addr), ip_addrsize(addr));
 		}
-		known = true;
+		/* A local socket costs nothing, and what failed may work next time. */
+		known = !fcinfo->isnull;
 	}
 	event->client_addr_family = family;
 	memcpy(event->client_addr, address, sizeof(address));

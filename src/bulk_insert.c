@@ -33,6 +33,7 @@ typedef struct SlotPool
 	Oid			table;
 	uint64		generation;
 	MemoryContext context;
+	const TupleTableSlotOps *ops;
 	TupleDesc	descriptor;
 	TupleTableSlot **slots;
 	int			nslots;
@@ -40,16 +41,21 @@ typedef struct SlotPool
 
 #define POOLS 2
 
+/* A larger batch leaves no slots behind. */
+#define SLOTS_KEPT 2048
+
 static SlotPool pools[POOLS];
 
 /*
- * The pool of a table, empty if it is new or may have been changed.  A new
- * table takes the place of the one that was not used last.
+ * The pool of a table, empty if it is new, has another access method, may have
+ * other columns, or was used by an uncommonly large batch.  A new table takes
+ * the place of the one that was not used last.
  */
 static SlotPool *
 find_pool(Relation relation)
 {
 	static int	last = 0;
+	const TupleTableSlotOps *ops = table_slot_callbacks(relation);
 	Oid			table = RelationGetRelid(relation);
 	SlotPool   *pool;
 	int			i = 0;
@@ -61,7 +67,8 @@ find_pool(Relation relation)
 	last = i;
 
 	pool = &pools[i];
-	if (pool->table != table || pool->generation != CpisGeneration())
+	if (pool->table != table || pool->generation != CpisGeneration() ||
+		pool->ops != ops || pool->nslots > SLOTS_KEPT)
 	{
 		if (pool->context == NULL)
 			pool->context = AllocSetContextCreate(TopMemoryContext,
@@ -72,6 +79,7 @@ find_pool(Relation relation)
 		pool->nslots = 0;
 		MemoryContextReset(pool->context);
 		pool->generation = CpisGeneration();
+		pool->ops = ops;
 		pool->table = table;
 	}
 	return pool;
@@ -84,7 +92,6 @@ static TupleTableSlot **
 take_slots(Relation relation, int nrows)
 {
 	SlotPool   *pool = find_pool(relation);
-	const TupleTableSlotOps *ops = table_slot_callbacks(relation);
 	MemoryContext context = MemoryContextSwitchTo(pool->context);
 
 	if (pool->slots == NULL)
@@ -96,7 +103,7 @@ take_slots(Relation relation, int nrows)
 		pool->slots = repalloc(pool->slots, nrows * sizeof(TupleTableSlot *));
 	for (; pool->nslots < nrows; pool->nslots++)
 		pool->slots[pool->nslots] =
-			MakeSingleTupleTableSlot(pool->descriptor, ops);
+			MakeSingleTupleTableSlot(pool->descriptor, pool->ops);
 	MemoryContextSwitchTo(context);
 
 	return pool->slots;

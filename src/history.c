@@ -13,7 +13,9 @@
  * look-up that asks is always shown, unless it was silent.  Everything is read
  * under the newest snapshot, newest first, and no further back than it takes to
  * know which 25 these are: whether an access is shown depends on earlier ones
- * of the same worker, back to the last pause of 24 hours.
+ * of the same worker, back to the last pause of 24 hours.  (Where the clock was
+ * set back, what was not read is taken to be earlier all the same.)  That spares
+ * rows; the index of each month is opened in any case.
  *
  * Reads only; errors say the same whether an event does not exist, is
  * somebody else's, or is too old.
@@ -351,17 +353,18 @@ judge_access(Access *access, HTAB *workers, TimestampTz read_from, bool all_read
 		worker->known = false;
 
 	before = found ? worker->last : read_from;
-	if (access->accessed_at - before >= REPEAT_HIDDEN_FOR || (!found && all_read))
+	if (worker->known)
+		access->showing =
+			(access->accessed_at - worker->last_shown >= REPEAT_HIDDEN_FOR) ?
+			SHOWN : HIDDEN;
+	else if ((!found && all_read) ||
+			 access->accessed_at - before >= REPEAT_HIDDEN_FOR)
 	{
 		worker->known = true;
 		access->showing = SHOWN;
 	}
-	else if (!worker->known)
-		access->showing = UNKNOWN;
-	else if (access->accessed_at - worker->last_shown >= REPEAT_HIDDEN_FOR)
-		access->showing = SHOWN;
 	else
-		access->showing = HIDDEN;
+		access->showing = UNKNOWN;
 
 	worker->last = access->accessed_at;
 	if (access->showing == SHOWN)

@@ -149,7 +149,8 @@ is_blank(const char *text)
 		"\u200b", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff",
 	};
 
-	if (*text > ' ')			/* most texts: ASCII, and no space */
+	/* Most texts begin with an ASCII letter. */
+	if (*text > ' ' && !IS_HIGHBIT_SET(*text))
 		return false;
 	while (*text != '\0')
 	{

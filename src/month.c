@@ -106,9 +106,23 @@ partition_of(Month month)
 }
 
 /*
+ * Does a table still have the name by which it was found?
+ */
+static bool
+is_named_for(Oid table, Month month)
+{
+	char		name[NAMEDATALEN];
+	char	   *present = get_rel_name(table);
+
+	partition_name(month, name);
+	return present != NULL && strcmp(present, name) == 0 &&
+		get_rel_namespace(table) == CpisSchemaOid();
+}
+
+/*
  * The partition for events recorded at this time, or InvalidOid.  One that was
  * found is kept until the relation cache says that the parent has changed, as
- * ATTACH and DETACH make it.
+ * ATTACH and DETACH make it, or it goes by another name.
  */
 Oid
 MonthPartition(TimestampTz at)
@@ -122,7 +136,7 @@ MonthPartition(TimestampTz at)
 	(void) CpisRelationOid(CPIS_AUDIT_EVENT);	/* so that it is watched */
 	generation = CpisGeneration();
 	if (!OidIsValid(kept) || kept_generation != generation ||
-		!same_month(month, kept_month))
+		!same_month(month, kept_month) || !is_named_for(kept, month))
 	{
 		kept = partition_of(month);
 		kept_month = month;

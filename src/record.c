@@ -142,6 +142,7 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 	while (!is_answered(slot))
 	{
 		long		left = cpis_record_timeout - microseconds_since(start) / 1000;
+		int			events;
 
 		if (left <= 0)
 		{
@@ -152,12 +153,13 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 
 		if (!writer_runs)
 			look_after_writer(&attempt);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(left, attempt.retry_ms), wait_event);
+		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   Min(left, attempt.retry_ms), wait_event);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (events & WL_TIMEOUT)
+			writer_runs = false;	/* not surely any more */
 		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
-		writer_runs = false;	/* not surely any more */
 	}
 }
 

@@ -9,11 +9,17 @@
  * INSERT, UPDATE and DELETE would not say so: the trigger function
  * cpis.reference_changed(), ENABLE ALWAYS on these tables, makes them.  As with
  * the system catalogs, whoever begins to read after a change was committed
- * sees it, and a transaction sees its own changes.
+ * sees it, and a transaction sees its own changes once the statement that made
+ * them has ended.
  *
- * A row is kept only if no such message has come since its snapshot was taken:
- * it could otherwise outlive a change that the snapshot did not see.  A row
- * that is not there is not kept.
+ * A row is kept only if
+ * - no such message has come since its snapshot was taken: it could otherwise
+ *	 outlive a change that the snapshot did not see;
+ * - another transaction has written it: one's own change may be rolled back, and
+ *	 be seen before the trigger has told of it;
+ * - the table has the trigger, and it fires always: ALTER TABLE tells everybody
+ *	 when that changes.
+ * A row that is not there is not kept.
  *
  * All in memory of the process; nothing is locked.  An error while a row is
  * read leaves what is kept as it was.
@@ -24,6 +30,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -164,6 +171,34 @@ primary_key(CpisRelation table)
 }
 
 /*
+ * Does the table tell of its changes?
+ */
+static bool
+changes_are_told(Relation relation)
+{
+	TriggerDesc *triggers = relation->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (strcmp(triggers->triggers[i].tgname, "reference_changed") == 0)
+			return triggers->triggers[i].tgenabled == TRIGGER_FIRES_ALWAYS;
+	}
+	return false;
+}
+
+/*
+ * May the row be kept?
+ */
+static bool
+may_keep(const Reading *reading, Relation relation, HeapTuple tuple)
+{
+	return reading->generation == CpisGeneration() &&
+		reading->generation == kept_generation &&
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
+		changes_are_told(relation);
+}
+
+/*
  * Read the row from the table, and keep it if that is safe; else it is
  * allocated in the current memory context.
  */
@@ -184,8 +219,7 @@ read_row(const Reading *reading, const KeptKey *key, TupleDesc *descriptor)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		if (reading->generation == CpisGeneration() &&
-			reading->generation == kept_generation)
+		if (may_keep(reading, relation, tuple))
 		{
 			tuple = keep(key, tuple, RelationGetDescr(relation));
 			*descriptor = kept_descriptors[key->table];
@@ -210,11 +244,12 @@ HeapTuple
 ReferenceFind(const Reading *reading, CpisRelation table, const char *code,
 			  TupleDesc *descriptor)
 {
-	KeptKey		key = {0};
+	KeptKey		key;
 	KeptRow    *row;
 
 	if (strlen(code) > CODE_LENGTH)
 		return NULL;
+	memset(&key, 0, sizeof(key));	/* it is hashed as bytes */
 	key.table = table;
 	strlcpy(key.code, code, sizeof(key.code));
 

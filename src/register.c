@@ -191,8 +191,8 @@ static void
 fill_authority(HeldPlan *plan, const Reading *reading)
 {
 	TupleDesc	descriptor;
-	HeapTuple	tuple = ReferenceFind(reading, CPIS_LOCAL_AUTHORITY, plan->local_authority,
-									  &descriptor);
+	HeapTuple	tuple = ReferenceFind(reading, CPIS_LOCAL_AUTHORITY,
+									  plan->local_authority, &descriptor);
 
 	if (tuple == NULL)
 		ereport(ERROR,

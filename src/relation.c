@@ -64,12 +64,13 @@ forget(void)
 static void
 on_relation_change(Datum arg, Oid relation)
 {
-	if (relation == InvalidOid)
-		forget();
 	for (int i = 0; i < CPIS_NRELATIONS; i++)
 	{
-		if (oids[i] == relation)
+		if (relation == InvalidOid || oids[i] == relation)
+		{
 			forget();
+			return;
+		}
 	}
 }
 

@@ -440,6 +440,8 @@ spin_for_request(instr_time idle_since)
 			spin_learn(&spin, in_vain);
 			break;
 		}
+		if (QueueWaiting() > 0)
+			break;				/* somebody in another database */
 		spin_pause();
 	}
 	QueueEndSpin();
