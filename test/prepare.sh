@@ -1,4 +1,4 @@
-# Sourced by test/check and test/demo/demo: install what is missing, build in a
+# Sourced by test/check, test/demo/demo and test/bench/bench: install what is missing, build in a
 # copy of this tree, and set up a private copy of the PostgreSQL installation
 # with the extension in it, so that nothing of the system's own PostgreSQL is
 # touched.  Sets

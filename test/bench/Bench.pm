@@ -6,7 +6,8 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use File::Temp 'tempdir';
+use File::Temp;
+use POSIX ();
 
 our @EXPORT = qw(sql script pgbench rotated median percentile median_ratio
   milliseconds quick work restart make_database has_database);
@@ -77,7 +78,7 @@ sub make_database
 sub pgbench
 {
 	my (%option) = @_;
-	my $folder = tempdir(DIR => $ENV{BENCH_WORK}, CLEANUP => 1);
+	my $folder = File::Temp->newdir(DIR => $ENV{BENCH_WORK});
 	my $script = $option{script} =~ m{^/} ? $option{script} : "$ENV{BENCH_TOP}/test/bench/$option{script}";
 	# To log every one of many would weigh on those who are measured.
 	my @sample = (!$option{rate} && $option{clients} > 1) ? '--sampling-rate=0.2' : ();
@@ -108,12 +109,14 @@ sub pgbench
 		latency => [ sort { $a <=> $b } @latency ] };
 }
 
-# The list, beginning with another element in each round.
+# The list, beginning with another element in each round, and every second time
+# in reverse: who comes after whom must not always be the same.
 sub rotated
 {
 	my ($round, @list) = @_;
 	my $first = $round % @list;
-	return @list[ $first .. $#list, 0 .. $first - 1 ];
+	my @rotated = @list[ $first .. $#list, 0 .. $first - 1 ];
+	return $round % 2 ? reverse @rotated : @rotated;
 }
 
 sub median
@@ -126,8 +129,7 @@ sub median
 sub percentile
 {
 	my ($sorted, $fraction) = @_;
-	my $rank = int($fraction * @$sorted);
-	return $sorted->[ $rank < @$sorted ? $rank : -1 ];
+	return $sorted->[ POSIX::ceil($fraction * @$sorted) - 1 ];
 }
 
 # Median of the ratios that two lists of measurements have round by round.

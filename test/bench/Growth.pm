@@ -107,6 +107,9 @@ sub step_targets
 	for my $i (1 .. $#steps)
 	{
 		my ($before, $after) = @steps[ $i - 1, $i ];
+		my ($less, $more) = map { $_->{label} =~ tr/,//dr } $before, $after;
+		# Where the disk had no room, the last step may be a small one.
+		next if $more < 5 * $less && !quick();
 		$report->target("median look-up, $after->{label} $what / $before->{label}",
 			median_ratio([ figures($after, 'p50') ], [ figures($before, 'p50') ]), '<=', 1.1);
 	}
@@ -138,7 +141,7 @@ sub measure_plans
 sub rounds_said
 {
 	return quick() ? 'One round of 1 s.'
-	  : 'After a checkpoint and 6 s of warm-up: 5 rounds of 6 s, the databases in succession, their order rotated;'
+	  : 'Tables vacuumed and read into memory; after a checkpoint and 6 s of warm-up 5 rounds of 6 s, the databases in succession, their order rotated;'
 	  . ' medians of the rounds. No autovacuum.';
 }
 

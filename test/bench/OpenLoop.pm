@@ -21,7 +21,7 @@ sub measure
 	{
 		my ($rate, $seconds) = @$case;
 		my $runs = Lookup::measure_in_turns($rounds, \@variants, clients => 8, rate => $rate,
-			seconds => quick() ? 2 : $seconds, variables => \%Lookup::hits);
+			seconds => quick() ? 2 : $seconds, %Lookup::hits);
 		for my $name (@variants)
 		{
 			push @rows, [ $Lookup::label{$name}, $rate, map { Lookup::latency($runs->{$name}, $_) } 0.5, 0.95, 0.99 ];

@@ -10,7 +10,7 @@ use POSIX 'strftime';
 sub new
 {
 	my ($class) = @_;
-	return bless { sections => '', targets => [] }, $class;
+	return bless { sections => '', tables => 0, targets => [] }, $class;
 }
 
 sub section
@@ -25,6 +25,8 @@ sub section
 sub table
 {
 	my ($self, $headers, @rows) = @_;
+	die "a table without rows\n" unless @rows;
+	$self->{tables}++;
 	print_table($headers, @rows);
 	$self->{sections} .= markdown_table($headers, @rows) . "\n";
 	return;

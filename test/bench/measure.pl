@@ -8,7 +8,7 @@ use Bench;
 use Report;
 
 my @all = qw(Lookup OpenLoop NhsNumber Growth Writer);
-my @parts = split ' ', $ENV{PARTS} // "@all";
+my @parts = split ' ', $ENV{PARTS} || "@all";
 for my $part (@parts)
 {
 	die "no such part: $part\n" unless grep { $_ eq $part } @all;
@@ -18,8 +18,10 @@ my $report = Report->new;
 for my $part (@parts)
 {
 	my $began = time;
+	my $tables = $report->{tables};
 	require "$part.pm";
 	$part->can('measure')->($report);
+	die "part $part has measured nothing\n" if $report->{tables} == $tables;
 	printf "\n(%s took %.1f minutes)\n", $part, (time - $began) / 60;
 }
 
