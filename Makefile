@@ -23,6 +23,7 @@ OBJS = \
 	src/relation.o \
 	src/stat.o \
 	src/trail.o \
+	src/wakeup.o \
 	src/writer.o
 
 # Joined in this order into the extension script.

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  Differences between PostgreSQL 15 and 18.
+ *	  Differences between PostgreSQL 15 and 18, and between C libraries.
  *
  * Every test of PG_VERSION_NUM in the project stands here.  Include it after
  * postgres.h; it brings the headers that its own macros need.
@@ -85,6 +85,16 @@
 	PG_MODULE_MAGIC_EXT(.name = "cpis", .version = CPIS_VERSION)
 #else
 #define CPIS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* By a clock that nobody sets, where the C library can wait by one. */
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 30)
+#define CPIS_SEM_CLOCK CLOCK_MONOTONIC
+#define CPIS_SEM_WAIT(semaphore, until) \
+	sem_clockwait(semaphore, CLOCK_MONOTONIC, until)
+#else
+#define CPIS_SEM_CLOCK CLOCK_REALTIME
+#define CPIS_SEM_WAIT(semaphore, until) sem_timedwait(semaphore, until)
 #endif
 
 #endif							/* CPIS_COMPAT_H */

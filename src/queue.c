@@ -64,7 +64,7 @@
 #include "utils/timestamp.h"
 
 #define QUEUE_MAGIC 0x43504953	/* "CPIS" */
-#define QUEUE_NAME "cpis queue 2"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 3"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */
@@ -143,6 +143,7 @@ queue_init(void *memory)
 	for (int i = 0; i < q->nslots; i++)
 	{
 		pg_atomic_init_u32(&q->slots[i].state, QUEUE_SLOT_FREE);
+		WakeupInit(&q->slots[i].answered);
 		q->slots[i].next = (i + 1 < q->nslots) ? i + 1 : NO_SLOT;
 	}
 	q->free_head = 0;
@@ -272,7 +273,7 @@ start_is_overdue(const QueueDatabase *entry)
 }
 
 static void
-wake(int proc_number)
+wake_writer(int proc_number)
 {
 	SetLatch(&GetPGProcByNumber(proc_number)->procLatch);
 }
@@ -420,11 +421,11 @@ QueueSubmit(QueueSlot *slot)
 	QueueDatabase *entry;
 	int			writer_proc_number = -1;
 
+	WakeupForget(&slot->answered);
 	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
 	entry = find_database(true);
 	if (entry != NULL)
 	{
-		slot->proc_number = CPIS_MY_PROC_NUMBER;
 		slot->database = entry - queue->databases;
 		slot->next = NO_SLOT;
 		slot->previous = entry->tail;
@@ -451,7 +452,7 @@ QueueSubmit(QueueSlot *slot)
 		pg_atomic_write_u32(&slot->state, QUEUE_SLOT_FAILED);
 	}
 	else if (writer_proc_number >= 0)
-		wake(writer_proc_number);
+		wake_writer(writer_proc_number);
 	return writer_proc_number >= 0;
 }
 
@@ -625,14 +626,13 @@ static bool
 hand_back(QueueSlot *slot, QueueSlotState state)
 {
 	uint32		taken = QUEUE_SLOT_TAKEN;
-	int			proc_number = slot->proc_number;
 
 	count_waiting(&queue->databases[slot->database], -1);
 
 	/* The swap is a barrier: the answer is visible before the state. */
 	if (!pg_atomic_compare_exchange_u32(&slot->state, &taken, state))
 		return false;
-	wake(proc_number);
+	WakeupCall(&slot->answered);
 	return true;
 }
 
@@ -739,7 +739,7 @@ QueueWriterLeave(void)
 				free_slot(slot);
 		}
 		else if (state == QUEUE_SLOT_QUEUED)
-			wake(slot->proc_number);
+			WakeupCall(&slot->answered);
 	}
 	entry->writer = WRITER_NONE;
 	am_writer = false;

@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "utils/elog.h"
+#include "wakeup.h"
 
 /* Room for one request, and for what went wrong with it, in bytes. */
 #define QUEUE_PAYLOAD_SIZE 3584
@@ -35,7 +36,7 @@ typedef struct QueueSlot
 	int			next;			/* in the free list or a database's queue */
 	int			previous;		/* in a database's queue */
 	int			database;		/* index of the database entry */
-	int			proc_number;	/* whose latch to set */
+	Wakeup		answered;		/* the requester sleeps on it */
 	int			sqlerrcode;		/* of QUEUE_SLOT_FAILED */
 	char		message[QUEUE_MESSAGE_SIZE];	/* of QUEUE_SLOT_FAILED */
 	union

@@ -20,7 +20,6 @@
 #include "miscadmin.h"
 #include "record.h"
 #include "spin_wait.h"
-#include "storage/latch.h"
 #include "utils/timestamp.h"
 #include "writer.h"
 
@@ -29,7 +28,7 @@ StaticAssertDecl(sizeof(AuditEvent) <= QUEUE_PAYLOAD_SIZE,
 
 /* How often a waiter looks after a writer that does not come, in ms. */
 #define FIRST_RETRY_MS 10
-#define LAST_RETRY_MS 500
+#define LAST_RETRY_MS 100
 
 /* What a waiter knows of the writer it tried to start. */
 typedef struct StartAttempt
@@ -142,7 +141,6 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 	while (!is_answered(slot))
 	{
 		long		left = cpis_record_timeout - microseconds_since(start) / 1000;
-		int			events;
 
 		if (left <= 0)
 		{
@@ -153,12 +151,9 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 
 		if (!writer_runs)
 			look_after_writer(&attempt);
-		events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						   Min(left, attempt.retry_ms), wait_event);
-		ResetLatch(MyLatch);
+		WakeupSleep(&slot->answered, Min(left, attempt.retry_ms), wait_event);
 		CHECK_FOR_INTERRUPTS();
-		if (events & WL_TIMEOUT)
-			writer_runs = false;	/* not surely any more */
+		writer_runs = false;	/* not surely any more, without an answer */
 		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
 	}
 }

@@ -537,4 +537,34 @@ subtest 'library replaced: the writer leaves, the next one runs the new file' =>
 	$node->stop;
 };
 
+subtest 'postmaster killed while a look-up waits: the session ends, nothing is disclosed' => sub {
+	$node = new_server('orphan', conf => "cpis.record_timeout = '150s'\ncpis.writer_idle_timeout = '1h'\n");
+	run_sql($node, lookup_sql(1, 'first'));
+	my $holder = lock_tables('LOCK TABLE cpis.notification IN ACCESS EXCLUSIVE MODE');
+	my $run = start_sql($node, lookup_sql(2, 'orphan'), application_name => 'orphan');
+	my (undef, $writer) = wait_until_stuck('orphan');
+
+	# A writer that stands still answers nobody, not even at its own end.
+	kill 'STOP', $writer;
+	$node->kill9;
+	finish_sql($run);
+	is($run->{out} . $run->{states}, '', 'nothing disclosed, and it did not wait for cpis.record_timeout');
+	like($run->{err}, qr/server closed the connection unexpectedly/, 'the session has ended');
+
+	kill 'KILL', $writer;
+	$holder->{run}->kill_kill;
+	# It refuses to start while a process of its predecessor lives.
+	my $tries = 10 * $PostgreSQL::Test::Utils::timeout_default;
+	while (!$node->start(fail_ok => 1) && --$tries)
+	{
+		$node->stop('fast', fail_ok => 1);
+		usleep(100_000);
+	}
+	run_sql($node, lookup_sql(2, 'started again'));
+	is(events($node, 'started again'), 1, 'a look-up works after the start');
+	cmp_ok(events($node, 'orphan'), '==', 0, 'what was not answered is not recorded');
+	trail_is_whole($node, 'no number is missing');
+	$node->stop;
+};
+
 done_testing();
