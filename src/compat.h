@@ -15,6 +15,9 @@
 #error "cpis needs PostgreSQL 15 or newer"
 #endif
 
+#include <semaphore.h>
+#include <time.h>
+
 #include "executor/executor.h"
 #include "replication/walsender_private.h"
 #include "storage/proc.h"
@@ -87,8 +90,16 @@
 #define CPIS_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* By a clock that nobody sets, where the C library can wait by one. */
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 30)
+/*
+ * A semaphore waits by a clock that nobody sets where the C library can do so.
+ * Elsewhere, if the clock on the wall is set back, a wait is longer by as much.
+ */
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 30)
+#define CPIS_HAVE_SEM_CLOCKWAIT 1
+#endif
+#endif
+#ifdef CPIS_HAVE_SEM_CLOCKWAIT
 #define CPIS_SEM_CLOCK CLOCK_MONOTONIC
 #define CPIS_SEM_WAIT(semaphore, until) \
 	sem_clockwait(semaphore, CLOCK_MONOTONIC, until)

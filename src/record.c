@@ -153,7 +153,8 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 			look_after_writer(&attempt);
 		WakeupSleep(&slot->answered, Min(left, attempt.retry_ms), wait_event);
 		CHECK_FOR_INTERRUPTS();
-		writer_runs = false;	/* not surely any more, without an answer */
+		/* Without an answer, the writer may have gone. */
+		writer_runs = false;
 		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
 	}
 }

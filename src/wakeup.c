@@ -8,8 +8,9 @@
  * process that waits in epoll for a descriptor, and to read that away again.  A
  * writer that answers a batch does little else, and everybody waits for it.
  *
- * Interrupts.  A signal ends the sleep, whose handler leaves to
- * CHECK_FOR_INTERRUPTS() what there is to do.  Unlike a latch, a semaphore does
+ * Interrupts.  A signal ends the sleep - one without a time limit would be taken
+ * up again - and its handler leaves to CHECK_FOR_INTERRUPTS() what there is to
+ * do.  Unlike a latch, a semaphore does
  * not know of a signal that came just before the process went to sleep; so no
  * sleep is longer than SLEEP_MOST_MS, and that long a cancel may wait, in the
  * worst case, to be noticed.  The death of the postmaster ends the process.
@@ -21,8 +22,6 @@
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
-
-#include <time.h>
 
 #include "compat.h"
 #include "miscadmin.h"

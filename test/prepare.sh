@@ -11,6 +11,9 @@
 #
 # Needs Debian, and root or sudo where a package is missing.
 
+# It would reach every session.
+unset PGOPTIONS
+
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 keep=${keep:-0}
 
@@ -49,6 +52,7 @@ prepare() {
 
 	work=$(mktemp -d "${TMPDIR:-/tmp}/cpis.XXXXXX")
 	chmod 755 "$work"
+	as_user=
 	trap 'cleanup' EXIT
 	trap 'exit 130' INT TERM
 
@@ -69,8 +73,6 @@ prepare() {
 	if [ "$(id -u)" = 0 ]; then
 		as_user='runuser -u postgres --'
 		chown postgres "$work"
-	else
-		as_user=
 	fi
 
 	say "building against $("$PG_CONFIG" --version)"

@@ -15,7 +15,7 @@ our @EXPORT = qw(sql script pgbench rotated median percentile median_ratio
 # Is this a smoke test of the bench itself?
 sub quick
 {
-	return ($ENV{QUICK} // 0) eq '1';
+	return ($ENV{QUICK} || 0) ne '0';
 }
 
 # A folder that the server can read and write.

@@ -11,7 +11,7 @@ my @all = qw(Lookup OpenLoop NhsNumber Growth Writer);
 my @parts = split ' ', $ENV{PARTS} || "@all";
 for my $part (@parts)
 {
-	die "no such part: $part\n" unless grep { $_ eq $part } @all;
+	die "no such part: $part; there are @all\n" unless grep { $_ eq $part } @all;
 }
 
 my $report = Report->new;

@@ -126,7 +126,7 @@ BEGIN
 			FROM unnest(authorities, numbers) AS notified (authority, number);
 	ELSIF recording = 'dblink' THEN
 		IF dblink_get_connections() IS NULL THEN
-			PERFORM dblink_connect_u('audit', format('host=%s port=%s dbname=%s',
+			PERFORM dblink_connect_u('audit', format('host=%s port=%s dbname=%s user=postgres',
 				current_setting('bench.host'), current_setting('port'), current_database()));
 			PERFORM dblink_exec('audit', 'PREPARE record AS SELECT bench.record($1, $2, $3, $4, $5, $6, $7,'
 				' $8, $9, $10, $11, $12, $13, $14, $15)');

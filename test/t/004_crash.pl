@@ -113,15 +113,6 @@ sub check_gaps
 	return;
 }
 
-# State and parent of a process; nothing where it is gone.
-sub process
-{
-	my ($pid) = @_;
-	open my $stat, '<', "/proc/$pid/stat" or return;
-	local $/;
-	return (<$stat> // '') =~ /.*\) (\S) (\d+)/s;
-}
-
 sub postmaster
 {
 	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
@@ -133,17 +124,10 @@ sub kill_everything
 {
 	my $postmaster = postmaster();
 	kill 'STOP', $postmaster;
-	my @children = grep { ((process($_))[1] // 0) == $postmaster } map { m{(\d+)$} } glob '/proc/[0-9]*';
+	my @children = children($postmaster);
 	kill 'KILL', $postmaster, @children;
 	$node->kill9;
-	foreach my $pid ($postmaster, @children)
-	{
-		usleep(1000) while ((process($pid))[0] // 'Z') ne 'Z';
-	}
-
-	# A dead process that nobody reaps looks alive to the next postmaster.
-	unlink $node->data_dir . '/postmaster.pid',
-	  $node->host . '/.s.PGSQL.' . $node->port . '.lock';
+	bury($node, $postmaster, @children);
 	return;
 }
 

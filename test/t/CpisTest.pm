@@ -8,9 +8,10 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(new_server make_register lookup_sql events event_ids
-  start_sql finish_sql run_sql stat trail_is_whole);
+  start_sql finish_sql run_sql stat process children bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -122,6 +123,37 @@ sub stat
 {
 	my ($node, $column, $database) = @_;
 	return $node->safe_psql($database // 'postgres', "SELECT $column FROM cpis_stat");
+}
+
+# State and parent of a process; nothing where it is gone.
+sub process
+{
+	my ($pid) = @_;
+	open my $stat, '<', "/proc/$pid/stat" or return;
+	local $/;
+	return (<$stat> // '') =~ /.*\) (\S) (\d+)/s;
+}
+
+sub children
+{
+	my ($parent) = @_;
+	return grep { ((process($_))[1] // 0) == $parent } map { m{(\d+)$} } glob '/proc/[0-9]*';
+}
+
+# After the end of a postmaster and its children, however it came: wait until none
+# of them lives, so that the server can be started again.
+sub bury
+{
+	my ($node, @pids) = @_;
+	foreach my $pid (@pids)
+	{
+		usleep(1000) while ((process($pid))[0] // 'Z') ne 'Z';
+	}
+
+	# A dead process that nobody reaps looks alive to the next postmaster.
+	unlink $node->data_dir . '/postmaster.pid',
+	  $node->host . '/.s.PGSQL.' . $node->port . '.lock';
+	return;
 }
 
 # Test that events are numbered from 0 and the notices of each authority from 1,
