@@ -546,7 +546,7 @@ subtest 'postmaster killed while a look-up waits: the session ends, nothing is d
 
 	# A writer that stands still answers nobody, not even at its own end.
 	kill 'STOP', $writer;
-	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	my $postmaster = postmaster($node);
 	my @children = children($postmaster);
 	$node->kill9;
 	finish_sql($run);

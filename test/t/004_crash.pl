@@ -113,16 +113,11 @@ sub check_gaps
 	return;
 }
 
-sub postmaster
-{
-	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
-}
-
 # Kill the postmaster and all its children at once, and let none outlive it.
 # Stopped, it forks no more while they are looked for.
 sub kill_everything
 {
-	my $postmaster = postmaster();
+	my $postmaster = postmaster($node);
 	kill 'STOP', $postmaster;
 	my @children = children($postmaster);
 	kill 'KILL', $postmaster, @children;
@@ -149,14 +144,14 @@ sub kill_one
 {
 	my ($name, $sql) = @_;
 	my @clients = start_clients($name);
-	my $postmaster = postmaster();
+	my $postmaster = postmaster($node);
 	my $log = -s $node->logfile;
 	my $pid = $node->safe_psql('postgres', $sql);
 	like($pid, qr/^\d+$/, 'there is a process to kill');
 	kill 'KILL', $pid;
 	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
 	check_received($name, @clients);
-	is(postmaster(), $postmaster, 'the server came back by itself');
+	is(postmaster($node), $postmaster, 'the server came back by itself');
 	return;
 }
 

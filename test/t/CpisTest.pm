@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(new_server make_register lookup_sql events event_ids
-  start_sql finish_sql run_sql stat process children bury trail_is_whole);
+  start_sql finish_sql run_sql stat postmaster children bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -132,6 +132,12 @@ sub process
 	open my $stat, '<', "/proc/$pid/stat" or return;
 	local $/;
 	return (<$stat> // '') =~ /.*\) (\S) (\d+)/s;
+}
+
+sub postmaster
+{
+	my ($node) = @_;
+	return (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
 }
 
 sub children
