@@ -16,7 +16,8 @@
  * backends each find a queue of their own, and the writers of both exclude
  * each other by a lock in the database (writer.c).  Whatever backend starts it,
  * a new writer runs the new library: once the old one has gone, sessions that
- * had the old library loaded are answered no more, and must reconnect.
+ * had the old library loaded are answered no more, and their error says that
+ * they must reconnect (record.c).
  *
  * Locks.  queue->lock protects the free list, the table of databases with
  * their lists and writer states, and the links of the slots.  It is held for a

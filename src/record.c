@@ -26,9 +26,8 @@
 StaticAssertDecl(sizeof(AuditEvent) <= QUEUE_PAYLOAD_SIZE,
 				 "an audit event must fit into a slot of the queue");
 
-/* How often a waiter looks after a writer that does not come, in ms. */
+/* How soon a waiter first looks after a writer that does not come, in ms. */
 #define FIRST_RETRY_MS 10
-#define LAST_RETRY_MS 100
 
 /* What a waiter knows of the writer it tried to start. */
 typedef struct StartAttempt
@@ -36,6 +35,7 @@ typedef struct StartAttempt
 	BackgroundWorkerHandle *handle; /* NULL: none of its own under way */
 	int			retry_ms;		/* until the next look */
 	bool		no_worker_slot;
+	bool		ended;			/* one of its own has come to nothing */
 } StartAttempt;
 
 /*
@@ -51,14 +51,13 @@ look_after_writer(StartAttempt *attempt)
 	{
 		BgwHandleStatus status = GetBackgroundWorkerPid(attempt->handle, &pid);
 
-		if (status == BGWH_NOT_YET_STARTED)
+		if (status == BGWH_NOT_YET_STARTED || status == BGWH_STARTED)
 			return;
-		if (status == BGWH_STOPPED)
-			QueueWriterStartFailed();
+		QueueWriterStartFailed();
+		attempt->ended = true;
 		pfree(attempt->handle);
 		attempt->handle = NULL;
-		if (status == BGWH_STOPPED)
-			return;				/* not at once again */
+		return;					/* not at once again */
 	}
 
 	if (!QueueClaimWriterStart())
@@ -84,6 +83,16 @@ raise_timeout(const StartAttempt *attempt)
 						cpis_record_timeout),
 				 errdetail("All slots for background workers are taken."),
 				 errhint("Consider increasing max_worker_processes."),
+				 errhidestmt(true), errhidecontext(true)));
+
+	/* One of a newer library looks for requests in a queue of its own. */
+	if (attempt->ended)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("access event could not be recorded within %d ms",
+						cpis_record_timeout),
+				 errdetail("The writer of the audit trail was started, and ended without an answer."),
+				 errhint("If the library has been replaced since this session began, reconnect. Else see the server log."),
 				 errhidestmt(true), errhidecontext(true)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
@@ -133,7 +142,7 @@ static void
 sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 {
 	static uint32 wait_event = 0;
-	StartAttempt attempt = {NULL, FIRST_RETRY_MS, false};
+	StartAttempt attempt = {.retry_ms = FIRST_RETRY_MS};
 
 	if (wait_event == 0)
 		wait_event = CPIS_WAIT_EVENT("CpisRecordEvent");
@@ -155,7 +164,7 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 		CHECK_FOR_INTERRUPTS();
 		/* Without an answer, the writer may have gone. */
 		writer_runs = false;
-		attempt.retry_ms = Min(attempt.retry_ms * 2, LAST_RETRY_MS);
+		attempt.retry_ms = Min(attempt.retry_ms * 2, WAKEUP_SLEEP_MOST_MS);
 	}
 }
 
@@ -222,6 +231,8 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 				 errmsg("access event could not be recorded"),
 				 errdetail("The writer of the audit trail reported: %s.",
 						   slot->message),
+				 slot->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
+				 errhint("See who holds a lock on a table in schema cpis.") : 0,
 				 errhidestmt(true), errhidecontext(true)));
 	}
 

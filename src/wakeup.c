@@ -10,10 +10,10 @@
  *
  * Interrupts.  A signal ends the sleep - one without a time limit would be taken
  * up again - and its handler leaves to CHECK_FOR_INTERRUPTS() what there is to
- * do.  Unlike a latch, a semaphore does
- * not know of a signal that came just before the process went to sleep; so no
- * sleep is longer than SLEEP_MOST_MS, and that long a cancel may wait, in the
- * worst case, to be noticed.  The death of the postmaster ends the process.
+ * do.  Unlike a latch, a semaphore does not know of a signal that came just
+ * before the process went to sleep; so no sleep is longer than
+ * WAKEUP_SLEEP_MOST_MS, and that long a cancel may wait, in the worst case, to
+ * be noticed.  The death of the postmaster ends the process.
  *
  * No lock protects a Wakeup, and none is needed.  A call to nobody is kept, and
  * ends the next sleep at once; the sleeper must look whether what it waits for
@@ -29,8 +29,6 @@
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
 #include "wakeup.h"
-
-#define SLEEP_MOST_MS 100
 
 /*
  * Make one in fresh shared memory.
@@ -63,14 +61,16 @@ WakeupCall(Wakeup *wakeup)
 	(void) sem_post(&wakeup->calls);
 }
 
+/*
+ * The time so many milliseconds, less than a second, from now.
+ */
 static struct timespec
 time_after(long milliseconds)
 {
 	struct timespec at;
 
 	clock_gettime(CPIS_SEM_CLOCK, &at);
-	at.tv_sec += milliseconds / 1000;
-	at.tv_nsec += milliseconds % 1000 * 1000000;
+	at.tv_nsec += milliseconds * 1000000;
 	if (at.tv_nsec >= 1000000000)
 	{
 		at.tv_sec++;
@@ -80,13 +80,16 @@ time_after(long milliseconds)
 }
 
 /*
- * Sleep until somebody calls, a signal comes, or time is up.
+ * Sleep until somebody calls, a signal comes, or time is up, which is no more
+ * than WAKEUP_SLEEP_MOST_MS.
  */
 void
 WakeupSleep(Wakeup *wakeup, long milliseconds, uint32 wait_event)
 {
-	struct timespec until = time_after(Min(milliseconds, SLEEP_MOST_MS));
+	struct timespec until = time_after(milliseconds);
 	int			result;
+
+	Assert(milliseconds <= WAKEUP_SLEEP_MOST_MS);
 
 	pgstat_report_wait_start(wait_event);
 	result = CPIS_SEM_WAIT(&wakeup->calls, &until);

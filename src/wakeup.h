@@ -10,6 +10,9 @@
 
 #include <semaphore.h>
 
+/* No sleep is longer, for a signal may come just before it; below a second. */
+#define WAKEUP_SLEEP_MOST_MS 100
+
 /* In shared memory; one process sleeps on it, any may call. */
 typedef struct Wakeup
 {

@@ -534,6 +534,26 @@ subtest 'library replaced: the writer leaves, the next one runs the new file' =>
 	run_sql($node, lookup_sql(2, 'served'));
 	isnt(stat($node, 'writer_pid'), $new, 'and another writer serves');
 	trail_is_whole($node, 'numbers go on');
+
+	# A library with another layout of the queue differs in what it calls it.
+	my $bytes = slurp_file($library);
+	is($bytes =~ s/cpis queue \K\d/!/g, 1, 'the version of the layout is in the library');
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('SELECT pg_advisory_lock(1)');
+	my $old_session = start_sql($node,
+		join(";\n", lookup_sql(2, 'before'), 'SELECT pg_advisory_lock(1)', lookup_sql(2, 'old library')));
+	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_locks WHERE NOT granted');
+	append_to_file("$library.new", $bytes);
+	rename "$library.new", $library or die "cannot rename: $!";
+	$holder->quit;
+	finish_sql($old_session);
+	is($old_session->{states}, '53000', 'a session with the old library is not answered');
+	like($old_session->{err}, qr/HINT:.*reconnect/, 'and is told to reconnect');
+	$run = run_sql($node, lookup_sql(2, 'new library'));
+	is($run->{states} . $run->{out}, event_ids($node, 'new library'), 'who has reconnected is answered');
+	is(events($node, 'before'), 1, 'what was answered before is recorded');
+	is(events($node, 'old library'), 0, 'what was not answered is not');
+	trail_is_whole($node, 'numbers go on with another queue');
 	$node->stop;
 };
 
