@@ -64,7 +64,10 @@ else
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs))
 ifeq ($(PGXS),)
-$(error no PostgreSQL server headers for PG_CONFIG=$(PG_CONFIG): install postgresql-server-dev or name another pg_config)
+$(error no PGXS for PG_CONFIG=$(PG_CONFIG): install PostgreSQL's server headers or name another pg_config)
+endif
+ifeq ($(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h),)
+$(error no PostgreSQL server headers for PG_CONFIG=$(PG_CONFIG): install them, on Debian postgresql-server-dev-15 or the like, or name another pg_config)
 endif
 include $(PGXS)
 
