@@ -49,9 +49,12 @@ sub script
 	my ($file) = grep { -e } map { "$ENV{BENCH_TOP}/test/$_/$name" } qw(bench demo);
 	die "no such script: $name\n" unless defined $file;
 	chdir "$ENV{BENCH_TOP}/test/data" or die "cannot change folder: $!\n";
-	return output_of('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1',
+	my $output = output_of('psql', '-XAtq', '-v', 'ON_ERROR_STOP=1',
 		(map { ('-v', "$_=$variables{$_}") } sort keys %variables),
 		'-d', $database, '-f', $file);
+	# The server's user may not enter the folder of the project.
+	chdir $ENV{BENCH_WORK} or die "cannot change folder: $!\n";
+	return $output;
 }
 
 sub has_database

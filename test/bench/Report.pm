@@ -65,7 +65,7 @@ sub target
 	my ($self, $what, $measured, $how, $bound) = @_;
 	my $reached = $how eq '<=' ? $measured <= $bound : $measured >= $bound;
 	push @{ $self->{targets} },
-	  [ $what, sprintf('%.4g', $measured), "$how $bound", $reached ? 'reached' : 'missed' ];
+	  [ $what, sprintf('%.4g', $measured), "$how $bound", quick() ? 'not judged' : $reached ? 'reached' : 'missed' ];
 	return;
 }
 
@@ -124,9 +124,11 @@ sub versions
 sub write
 {
 	my ($self, $file) = @_;
+	# First, for an open file changes what the revision is called.
+	my @conditions = (machine(), versions());
 	open my $out, '>', $file or die "cannot write $file: $!\n";
 	print {$out} "# Results of `make bench`\n\n",
-	  markdown_table([ 'date', strftime('%Y-%m-%d %H:%M UTC', gmtime) ], machine(), versions()), "\n",
+	  markdown_table([ 'date', strftime('%Y-%m-%d %H:%M UTC', gmtime) ], @conditions), "\n",
 	  "Peers are measured in turns within one run; figures are medians over the rounds, ratios medians of\n",
 	  "the rounds' ratios.\n\n",
 	  "## Targets\n\n", markdown_table($self->target_table), "\n", $self->{sections};
