@@ -8,9 +8,11 @@ OBJS = \
 	src/bulk_insert.o \
 	src/cpis.o \
 	src/entitlement.o \
+	src/fingerprint.o \
 	src/history.o \
 	src/log_guard.o \
 	src/lookup.o \
+	src/merkle.o \
 	src/mod11.o \
 	src/month.o \
 	src/nhs_number.o \
@@ -21,6 +23,8 @@ OBJS = \
 	src/refuse_change.o \
 	src/register.o \
 	src/relation.o \
+	src/sha256.o \
+	src/signed_note.o \
 	src/stat.o \
 	src/trail.o \
 	src/wakeup.o \
@@ -40,13 +44,19 @@ SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 
 PG_CPPFLAGS = -DCPIS_VERSION='"$(EXTVERSION)"'
+SHLIB_LINK = -lcrypto
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --load-extension=cpis
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --load-extension=cpis
-EXTRA_CLEAN = $(SCRIPT) META.json test/unit/mod11_test
+# The pure C files that have a unit test and a fuzzer, and what each needs beside itself.
+PURE = fingerprint mod11 merkle signed_note
+merkle_needs = src/sha256.c -lcrypto
+signed_note_needs = src/sha256.c -lcrypto
+
+EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)
 
 ifneq ($(filter check demo bench,$(MAKECMDGOALS)),)
 
@@ -82,12 +92,15 @@ META.json: META.json.in cpis.control
 	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
 
 # The pure C files on their own, without PostgreSQL.
-test/unit/mod11_test: test/unit/mod11_test.c src/mod11.c src/mod11.h
-	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -Isrc -o $@ test/unit/mod11_test.c src/mod11.c
+test/unit/%_test: test/unit/%_test.c src/%.c $(wildcard src/*.h) src/sha256.c
+	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -Isrc -o $@ test/unit/$*_test.c src/$*.c $($*_needs)
+
+test/fuzz/%_fuzz: test/fuzz/%_fuzz.c src/%.c $(wildcard src/*.h) src/sha256.c
+	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isrc -o $@ test/fuzz/$*_fuzz.c src/$*.c $($*_needs)
 
 .PHONY: unit dist
-unit: test/unit/mod11_test
-	test/unit/mod11_test
+unit: $(PURE:%=test/unit/%_test)
+	for test in $^; do $$test || exit 1; done
 
 dist: META.json
 	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --add-file=META.json --output=$(EXTENSION)-$(EXTVERSION).zip HEAD

@@ -66,7 +66,7 @@ prepare() {
 	for package; do
 		packages+=("${package//@/$version}")
 	done
-	install_packages make gcc libc6-dev "postgresql-$version" \
+	install_packages make gcc libc6-dev libssl-dev "postgresql-$version" \
 		"postgresql-server-dev-$version" "${packages[@]}"
 	PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$version/bin/pg_config}
 
