@@ -5,11 +5,16 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" cpis.control)
 MODULE_big = cpis
 OBJS = \
 	src/audit_event.o \
+	src/audit_row.o \
 	src/bulk_insert.o \
+	src/checkpoint.o \
+	src/checkpoint_sql.o \
 	src/cpis.o \
 	src/entitlement.o \
 	src/fingerprint.o \
 	src/history.o \
+	src/ledger.o \
+	src/ledger_edge.o \
 	src/log_guard.o \
 	src/lookup.o \
 	src/merkle.o \
@@ -18,13 +23,14 @@ OBJS = \
 	src/nhs_number.o \
 	src/notification.o \
 	src/queue.o \
-	src/record.o \
 	src/reference.o \
 	src/refuse_change.o \
 	src/register.o \
 	src/relation.o \
+	src/request.o \
 	src/sha256.o \
 	src/signed_note.o \
+	src/signing_key.o \
 	src/stat.o \
 	src/trail.o \
 	src/wakeup.o \
@@ -38,6 +44,7 @@ SQL = \
 	sql/register.sql \
 	sql/audit.sql \
 	sql/notification.sql \
+	sql/ledger.sql \
 	sql/lookup.sql \
 	sql/stat.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql

@@ -7,7 +7,7 @@
  * whatever it had would be cloned to the partitions, which pg_dump writes out
  * as tables of their own, and restore would find it there already.
  *
- * src/audit_event.c relies on the order of the columns.
+ * src/audit_event.c and src/audit_row.c rely on the order of the columns.
  */
 
 CREATE TABLE cpis.audit_event (

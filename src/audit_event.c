@@ -1,22 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * audit_event.c
- *	  An event of the audit trail: as a C struct, as canonical bytes, as a row.
+ *	  An event of the audit trail: as a C struct, and as a row.
  *
- * Whoever asks for an event fills the struct in its own process, record.c
+ * Whoever asks for an event fills the struct in its own process, request.c
  * carries it through the queue, and the writer gives it a number and a time,
  * seals it and stores it.
  *
- * Canonical bytes, of which the leaf hash is taken, are ASCII "cpis/event/1"
- * and a line feed, then the fields that are not NULL in ascending order of
- * their tags: tag u8, length u32, bytes.  Integers are big-endian, times are
- * microseconds since 1970-01-01 UTC, an NHS number is its ten digits as u64.
- * The tag of a field is the number of its column.  Text forms of PostgreSQL
- * are not hashed: they depend on settings.
- *
- * The leaf hash is SHA-256 over a zero byte and the canonical bytes (RFC 9162,
- * section 2.1.1).  It is computed here, once, and never by a trigger, which
- * would sign anew whatever a restore brings.
+ * The leaf hash is that of a leaf of a Merkle tree (merkle.c), over the
+ * canonical bytes of the row (audit_row.c).  It is computed here, once, and
+ * never by a trigger, which would sign anew whatever a restore brings.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,17 +20,13 @@
 #include "access/xact.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
-#include "libpq/pqformat.h"
 #include "miscadmin.h"
-#include "mod11.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/inet.h"
 #include "utils/timestamp.h"
-
-#define CANONICAL_HEADER "cpis/event/1\n"
 
 /* Where the struct has the columns that are plain texts; 0 for the others. */
 static const uint16 text_offsets[AUDIT_NCOLUMNS + 1] =
@@ -150,155 +139,6 @@ AuditEventCopy(AuditEvent *to, const AuditEvent *from)
 		   from->nnotified * sizeof(from->notified_authority[0]));
 }
 
-static void
-append_bytes(StringInfo out, AuditColumn tag, const void *bytes, int length)
-{
-	pq_sendbyte(out, tag);
-	pq_sendint32(out, length);
-	appendBinaryStringInfo(out, bytes, length);
-}
-
-static void
-append_int64(StringInfo out, AuditColumn tag, int64 value)
-{
-	pq_sendbyte(out, tag);
-	pq_sendint32(out, sizeof(int64));
-	pq_sendint64(out, value);
-}
-
-static void
-append_int64s(StringInfo out, AuditColumn tag, const int64 *values, int n)
-{
-	if (n == 0)
-		return;
-	pq_sendbyte(out, tag);
-	pq_sendint32(out, n * sizeof(int64));
-	for (int i = 0; i < n; i++)
-		pq_sendint64(out, values[i]);
-}
-
-static void
-append_authorities(StringInfo out, const AuditEvent *event)
-{
-	uint32		length = 0;
-
-	if (event->nnotified == 0)
-		return;
-	for (int i = 0; i < event->nnotified; i++)
-		length += sizeof(uint32) + strlen(event->notified_authority[i]);
-
-	pq_sendbyte(out, AUDIT_NOTIFIED_AUTHORITY);
-	pq_sendint32(out, length);
-	for (int i = 0; i < event->nnotified; i++)
-	{
-		const char *code = event->notified_authority[i];
-
-		pq_sendint32(out, strlen(code));
-		appendBinaryStringInfo(out, code, strlen(code));
-	}
-}
-
-/*
- * Append one field that is not a text, unless it is NULL.
- */
-static void
-append_field(StringInfo out, const AuditEvent *event, AuditColumn column)
-{
-	switch (column)
-	{
-		case AUDIT_EVENT_ID:
-			append_int64(out, column, event->event_id);
-			break;
-		case AUDIT_RECORDED_AT:
-			append_int64(out, column, event->recorded_at +
-						 (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
-			break;
-		case AUDIT_NHS_NUMBER:
-			if (event->has_nhs_number)
-				append_int64(out, column, mod11_to_integer(event->nhs_number));
-			break;
-		case AUDIT_NOTIFY:
-			if (event->has_notify)
-				append_bytes(out, column, event->notify ? "\1" : "\0", 1);
-			break;
-		case AUDIT_NOTIFIED_AUTHORITY:
-			append_authorities(out, event);
-			break;
-		case AUDIT_NOTIFICATION_NO:
-			append_int64s(out, column, event->notification_no, event->nnotified);
-			break;
-		case AUDIT_PLAN_IDS:
-			append_int64s(out, column, event->plan_ids, event->nplans);
-			break;
-		case AUDIT_CLIENT_ADDR:
-			if (event->client_addr_family == 0)
-				break;
-			pq_sendbyte(out, column);
-			pq_sendint32(out, 1 + client_addr_length(event));
-			pq_sendbyte(out, event->client_addr_family);
-			appendBinaryStringInfo(out, (const char *) event->client_addr,
-								   client_addr_length(event));
-			break;
-		case AUDIT_BACKEND_PID:
-			pq_sendbyte(out, column);
-			pq_sendint32(out, sizeof(int32));
-			pq_sendint32(out, event->backend_pid);
-			break;
-		case AUDIT_TRANSACTION_ID:
-			if (event->transaction_id != 0)
-				append_int64(out, column, event->transaction_id);
-			break;
-		case AUDIT_SALT:
-			append_bytes(out, column, event->salt, AUDIT_SALT_LENGTH);
-			break;
-		default:
-			elog(ERROR, "audit column %d has no canonical bytes", column);
-	}
-}
-
-/*
- * Replace the contents of "out" by the canonical bytes of the event.
- */
-void
-AuditEventBytes(const AuditEvent *event, StringInfo out)
-{
-	resetStringInfo(out);
-	appendBinaryStringInfo(out, CANONICAL_HEADER, strlen(CANONICAL_HEADER));
-
-	for (int column = AUDIT_EVENT_ID; column <= AUDIT_SALT; column++)
-	{
-		const char *value = text_of(event, column);
-
-		if (value == NULL)
-			append_field(out, event, column);
-		else if (value[0] != '\0')
-			append_bytes(out, column, value, strlen(value));
-	}
-}
-
-/*
- * Give the event, complete but for these, its salt and its leaf hash.
- * "sha256" is a context for PG_SHA256 and "buffer" scratch space, both reused.
- */
-void
-AuditEventSeal(AuditEvent *event, const uint8 *salt, pg_cryptohash_ctx *sha256,
-			   StringInfo buffer)
-{
-	static const uint8 leaf_prefix = 0x00;
-
-	memcpy(event->salt, salt, AUDIT_SALT_LENGTH);
-	AuditEventBytes(event, buffer);
-	if (pg_cryptohash_init(sha256) < 0 ||
-		pg_cryptohash_update(sha256, &leaf_prefix, 1) < 0 ||
-		pg_cryptohash_update(sha256, (uint8 *) buffer->data, buffer->len) < 0 ||
-		pg_cryptohash_final(sha256, event->leaf_hash,
-							sizeof(event->leaf_hash)) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not compute SHA-256 of audit event: %s",
-						pg_cryptohash_error(sha256))));
-}
-
 static Datum
 bytea_datum(const uint8 *bytes, int length)
 {
@@ -345,12 +185,14 @@ authorities_datum(const AuditEvent *event)
 }
 
 /*
- * Store the event, sealed, in a slot of cpis.audit_event or of one of its
- * partitions.  Values are allocated in the current memory context and must
- * outlive the insertion.
+ * Store the event, with this salt, in a slot of cpis.audit_event or of one of
+ * its partitions; all columns but the leaf hash, which is of all the others.
+ * Values are allocated in the current memory context and must outlive the
+ * insertion.
  */
 void
-AuditEventStore(const AuditEvent *event, TupleTableSlot *slot)
+AuditEventStore(const AuditEvent *event, const uint8 *salt,
+				TupleTableSlot *slot)
 {
 	Datum	   *values = slot->tts_values - 1;	/* indexed by column, from 1 */
 	bool	   *isnull = slot->tts_isnull - 1;
@@ -394,9 +236,19 @@ AuditEventStore(const AuditEvent *event, TupleTableSlot *slot)
 	values[AUDIT_TRANSACTION_ID] =
 		UInt64GetDatum(event->transaction_id);
 	isnull[AUDIT_TRANSACTION_ID] = (event->transaction_id == 0);
-	values[AUDIT_SALT] = bytea_datum(event->salt, AUDIT_SALT_LENGTH);
-	values[AUDIT_LEAF_HASH] =
-		bytea_datum(event->leaf_hash, PG_SHA256_DIGEST_LENGTH);
+	values[AUDIT_SALT] = bytea_datum(salt, AUDIT_SALT_LENGTH);
+	isnull[AUDIT_LEAF_HASH] = true;
 
 	ExecStoreVirtualTuple(slot);
+}
+
+/*
+ * Complete a slot that AuditEventStore() has filled by the leaf hash.
+ */
+void
+AuditEventSeal(TupleTableSlot *slot, const MerkleHash *leaf)
+{
+	slot->tts_values[AUDIT_LEAF_HASH - 1] =
+		bytea_datum(leaf->bytes, sizeof(leaf->bytes));
+	slot->tts_isnull[AUDIT_LEAF_HASH - 1] = false;
 }

@@ -1,18 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * audit_event.h
- *	  An event of the audit trail: as a C struct, as canonical bytes, as a row.
+ *	  An event of the audit trail: as a C struct, and as a row.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef CPIS_AUDIT_EVENT_H
 #define CPIS_AUDIT_EVENT_H
 
-#include "common/cryptohash.h"
-#include "common/sha2.h"
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
-#include "lib/stringinfo.h"
+#include "merkle.h"
 
 /* Limits, in bytes without the terminating zero. */
 #define WORKER_NAME_LENGTH 200
@@ -98,8 +96,6 @@ typedef struct AuditEvent
 	int32		backend_pid;
 	uint64		transaction_id; /* 0 is NULL */
 	char		detail[AUDIT_DETAIL_LENGTH + 1];
-	uint8		salt[AUDIT_SALT_LENGTH];	/* writer */
-	uint8		leaf_hash[PG_SHA256_DIGEST_LENGTH]; /* writer */
 
 	/* Only as many as there are have a value. */
 	int64		plan_ids[PLANS_PER_LOOKUP];
@@ -109,9 +105,8 @@ typedef struct AuditEvent
 
 extern void AuditEventInit(AuditEvent *event, const char *action);
 extern void AuditEventCopy(AuditEvent *to, const AuditEvent *from);
-extern void AuditEventSeal(AuditEvent *event, const uint8 *salt,
-						   pg_cryptohash_ctx *sha256, StringInfo buffer);
-extern void AuditEventBytes(const AuditEvent *event, StringInfo out);
-extern void AuditEventStore(const AuditEvent *event, TupleTableSlot *slot);
+extern void AuditEventStore(const AuditEvent *event, const uint8 *salt,
+							TupleTableSlot *slot);
+extern void AuditEventSeal(TupleTableSlot *slot, const MerkleHash *leaf);
 
 #endif							/* CPIS_AUDIT_EVENT_H */

@@ -27,7 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-/* The slots of one table; the writer writes two, and now and then a new month. */
+/* The slots of one table; the writer writes two, and now and then another. */
 typedef struct SlotPool
 {
 	Oid			table;
@@ -39,7 +39,7 @@ typedef struct SlotPool
 	int			nslots;
 } SlotPool;
 
-#define POOLS 2
+#define POOLS 6
 
 /* A larger batch leaves no slots behind. */
 #define SLOTS_KEPT 2048
@@ -49,7 +49,7 @@ static SlotPool pools[POOLS];
 /*
  * The pool of a table, empty if it is new, has another access method, may have
  * other columns, or was used by an uncommonly large batch.  A new table takes
- * the place of the one that was not used last.
+ * the place of the one after the one that was used last.
  */
 static SlotPool *
 find_pool(Relation relation)

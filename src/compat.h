@@ -56,6 +56,15 @@
 #define CPIS_SYNC_STANDBYS_DEFINED() (WalSndCtl->sync_standbys_defined)
 #endif
 
+/* 18 can be told where to count what a scan does. */
+#if PG_VERSION_NUM >= 180000
+#define CPIS_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define CPIS_INDEX_BEGINSCAN(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
 /* 17 has a registry of DSM segments; 15 and 16 need a block of main memory. */
 #if PG_VERSION_NUM >= 170000
 #include "storage/dsm_registry.h"

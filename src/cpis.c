@@ -11,8 +11,10 @@
  */
 #include "postgres.h"
 
+#include "checkpoint.h"
 #include "compat.h"
 #include "fmgr.h"
+#include "ledger_edge.h"
 #include "log_guard.h"
 #include "miscadmin.h"
 #include "queue.h"
@@ -32,6 +34,16 @@ request_shared_memory(void)
 	if (previous_shmem_request_hook != NULL)
 		previous_shmem_request_hook();
 	QueueRequestSharedMemory();
+}
+
+static bool
+check_log_origin(char **value, void **extra, GucSource source)
+{
+	if (**value == '\0' || LedgerOriginIsValid(*value))
+		return true;
+	GUC_check_errdetail("A name has up to %d bytes, no space, no plus sign and no control character.",
+						ORIGIN_LENGTH);
+	return false;
 }
 
 /*
@@ -55,6 +67,27 @@ define_settings(void)
 							3000, 0, 3600000,
 							PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomStringVariable("cpis.signing_key_file",
+							   "File of the Ed25519 keys, in PEM, that sign checkpoints of the ledger.",
+							   "Without it, checkpoints are not signed.",
+							   &cpis_signing_key_file,
+							   "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+	DefineCustomIntVariable("cpis.checkpoint_interval",
+							"Time that must pass between two checkpoints of the ledger.",
+							"A call of cpis_checkpoint() waits for it.",
+							&cpis_checkpoint_interval,
+							1000, 0, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("cpis.log_origin",
+							   "Name that a new ledger gets in its checkpoints.",
+							   "A ledger keeps its name.  Without this, it gets one at random.",
+							   &cpis_log_origin,
+							   "",
+							   PGC_SUSET, 0,
+							   check_log_origin, NULL, NULL);
 	MarkGUCPrefixReserved("cpis");
 }
 

@@ -29,11 +29,6 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-/* Columns of cpis.notification. */
-#define NOTIFICATION_LOCAL_AUTHORITY 1
-#define NOTIFICATION_NOTIFICATION_NO 2
-#define NOTIFICATION_NCOLUMNS 3
-
 typedef struct NextNumber
 {
 	char		local_authority[LOCAL_AUTHORITY_LENGTH + 1];	/* key */

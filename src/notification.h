@@ -10,6 +10,12 @@
 
 #include "audit_event.h"
 
+/* Columns of cpis.notification. */
+#define NOTIFICATION_LOCAL_AUTHORITY 1
+#define NOTIFICATION_NOTIFICATION_NO 2
+#define NOTIFICATION_EVENT_ID 3
+#define NOTIFICATION_NCOLUMNS 3
+
 extern void NotificationForget(void);
 extern void NotificationNumber(AuditEvent *event);
 extern void NotificationInsert(AuditEvent **events, int nevents);

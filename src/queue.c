@@ -5,7 +5,7 @@
  *
  * One segment serves the whole cluster: a fixed table of databases, each with
  * a first-in first-out queue and at most one writer, and a pool of slots that
- * all databases share.  record.c is the requester's side, writer.c the
+ * all databases share.  request.c is the requester's side, writer.c the
  * writer's.  The file knows nothing of what a request says.
  *
  * Finding the segment.  From PostgreSQL 17 it is a named DSM segment.  On 15
@@ -17,7 +17,7 @@
  * each other by a lock in the database (writer.c).  Whatever backend starts it,
  * a new writer runs the new library: once the old one has gone, sessions that
  * had the old library loaded are answered no more, and their error says that
- * they must reconnect (record.c).
+ * they must reconnect (request.c).
  *
  * Locks.  queue->lock protects the free list, the table of databases with
  * their lists and writer states, and the links of the slots.  It is held for a
@@ -67,7 +67,7 @@
 #include "utils/timestamp.h"
 
 #define QUEUE_MAGIC 0x43504953	/* "CPIS" */
-#define QUEUE_NAME "cpis queue 3"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 4"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */

@@ -41,12 +41,17 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_PLAN] = "plan",
 	[CPIS_AUDIT_EVENT] = "audit_event",
 	[CPIS_NOTIFICATION] = "notification",
+	[CPIS_LEDGER] = "ledger",
+	[CPIS_LEDGER_TILE] = "ledger_tile",
+	[CPIS_CHECKPOINT] = "checkpoint",
 	[CPIS_LOCAL_AUTHORITY_PKEY] = "local_authority_pkey",
 	[CPIS_ORGANISATION_PKEY] = "organisation_pkey",
 	[CPIS_CARE_SETTING_PKEY] = "care_setting_pkey",
 	[CPIS_PLAN_TYPE_PKEY] = "plan_type_pkey",
 	[CPIS_PLAN_NHS_NUMBER_IDX] = "plan_nhs_number_idx",
 	[CPIS_NOTIFICATION_NO_IDX] = "notification_no_idx",
+	[CPIS_LEDGER_TILE_IDX] = "ledger_tile_idx",
+	[CPIS_CHECKPOINT_TREE_SIZE_IDX] = "checkpoint_tree_size_idx",
 };
 
 static Oid	oids[CPIS_NRELATIONS];

@@ -5,7 +5,7 @@
  *
  * To sleep and be woken costs two changes of context, more than the whole work
  * on a lone look-up.  So where a look-up is alone, both sides spin for a while
- * before they sleep: record.c for the answer, writer.c for the next request.
+ * before they sleep: request.c for the answer, writer.c for the next request.
  * Each stops when it is no longer alone.  One that has spun in vain - the disk is
  * slow, the other processors are busy, nobody asks - leaves out the next
  * chances, twice as many each time: an idle database and a busy machine pay for

@@ -3,7 +3,7 @@
  * wakeup.c
  *	  Sleep until another process calls.
  *
- * A requester sleeps so for its answer (record.c).  It is what a latch does, by
+ * A requester sleeps so for its answer (request.c).  It is what a latch does, by
  * a POSIX semaphore: on Linux, to set a latch means to send a signal to a
  * process that waits in epoll for a descriptor, and to read that away again.  A
  * writer that answers a batch does little else, and everybody waits for it.

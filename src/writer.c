@@ -7,7 +7,9 @@
  * one batch, writes events and notices in one transaction, waits until that is
  * durable, here and on the synchronous standby if there is one, and only then
  * answers; while the disk works, the next batch collects.  It leaves when it
- * has been idle for cpis.writer_idle_timeout.
+ * has been idle for cpis.writer_idle_timeout.  Checkpoints of the ledger it makes
+ * in transactions of their own (checkpoint.c), so that nothing that is wrong
+ * with them stops a look-up.
  *
  * One writer a database.  The queue admits one; and since an older version of
  * the library may have a queue of its own, a writer also holds a session lock
@@ -37,9 +39,9 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "audit_event.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
+#include "checkpoint.h"
 #include "commands/extension.h"
 #include "compat.h"
 #include "miscadmin.h"
@@ -51,6 +53,7 @@
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
+#include "request.h"
 #include "spin_wait.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -67,6 +70,9 @@
 
 /* How often to look whether the library has been replaced, while busy. */
 #define LIBRARY_LOOK_MS 100
+
+/* How long a checkpoint that nobody asked for may wait for a lock. */
+#define CHECKPOINT_LOCK_TIMEOUT_MS 100
 
 /* The most requests that share a transaction. */
 #define BATCH_MOST 1024
@@ -253,6 +259,7 @@ forget_trail(void)
 {
 	extension_held = false;
 	TrailForget();
+	CheckpointForget();
 }
 
 /*
@@ -290,6 +297,30 @@ standby_has_confirmed(void)
 }
 
 /*
+ * Begin a transaction that may append to the trail.
+ */
+static void
+begin_writing(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(batch_context);
+	hold_extension();
+	extension_changed = CpisExtensionChanged();
+}
+
+/*
+ * Make it durable.
+ */
+static void
+end_writing(void)
+{
+	PopActiveSnapshot();
+	ForceSyncCommit();
+	CommitTransactionCommand();
+}
+
+/*
  * Write the batch in one transaction and make that durable.
  *
  * All waiting for locks comes first.  What is given up meanwhile is left out of
@@ -303,11 +334,7 @@ write_batch(QueueSlot **batch, volatile int *n)
 
 	MonthEnsure(now, own_lock_timeout());
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	MemoryContextSwitchTo(batch_context);
-	hold_extension();
-	extension_changed = CpisExtensionChanged();
+	begin_writing();
 	TrailLock(now);
 
 	*n = QueueDropAbandoned(batch, *n);
@@ -316,19 +343,40 @@ write_batch(QueueSlot **batch, volatile int *n)
 		AuditEvent **events = palloc(*n * sizeof(AuditEvent *));
 
 		for (int i = 0; i < *n; i++)
-			events[i] = (AuditEvent *) batch[i]->payload.bytes;
+			events[i] = &((Request *) batch[i]->payload.bytes)->event;
 		TrailAppend(events, *n, now);
+		CheckpointNoteGrowth(now);
 	}
-	PopActiveSnapshot();
-	ForceSyncCommit();
-	CommitTransactionCommand();
+	end_writing();
 }
 
 /*
- * Roll back after an error and answer the batch with it.
+ * Make a checkpoint in one transaction and make that durable.  Wait for locks no
+ * longer than this.
  */
 static void
-fail_batch(QueueSlot **batch, int n)
+write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	char		milliseconds[16];
+
+	MonthEnsure(now, lock_timeout);
+
+	begin_writing();
+	snprintf(milliseconds, sizeof(milliseconds), "%d", lock_timeout);
+	(void) set_config_option("lock_timeout", milliseconds, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	TrailLock(now);
+	CheckpointLock();
+	CheckpointMake(now, wanted, reply);
+	end_writing();
+}
+
+/*
+ * Roll back after an error, log it, and answer the batch with it.
+ */
+static void
+fail_batch(QueueSlot **batch, int n, const char *what)
 {
 	ErrorData  *error;
 
@@ -343,8 +391,34 @@ fail_batch(QueueSlot **batch, int n)
 
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
-			 errmsg("access events could not be recorded: %s", error->message)));
+			 errmsg("%s: %s", what, error->message)));
 	FreeErrorData(error);
+}
+
+/*
+ * Answer a batch whose transaction is durable here.
+ */
+static void
+answer_batch(QueueSlot **batch, int n)
+{
+	bool		confirmed = standby_has_confirmed();
+
+	for (int i = 0; i < n; i++)
+	{
+		if (confirmed)
+			QueueAnswerRecorded(batch[i]);
+		else
+			QueueAnswerFailed(batch[i], ERRCODE_ADMIN_SHUTDOWN,
+							  "the synchronous standby has not confirmed the event");
+	}
+}
+
+static void
+end_batch(void)
+{
+	pgstat_report_stat(false);
+	MemoryContextSwitchTo(batch_context);
+	MemoryContextReset(batch_context);
 }
 
 /*
@@ -365,29 +439,111 @@ record_batch(QueueSlot **batch, int taken)
 	}
 	PG_CATCH();
 	{
-		fail_batch(batch, n);
+		fail_batch(batch, n, "access events could not be recorded");
 	}
 	PG_END_TRY();
 
 	if (committed && n > 0)
 	{
-		bool		confirmed = standby_has_confirmed();
-
 		/* First, so that who has the answer finds it counted. */
 		QueueCount(QUEUE_BATCHES, 1);
 		QueueCount(QUEUE_EVENTS, n);
-		for (int i = 0; i < n; i++)
-		{
-			if (confirmed)
-				QueueAnswerRecorded(batch[i]);
-			else
-				QueueAnswerFailed(batch[i], ERRCODE_ADMIN_SHUTDOWN,
-								  "the synchronous standby has not confirmed the event");
-		}
+		answer_batch(batch, n);
 	}
-	pgstat_report_stat(false);
+	end_batch();
+}
+
+/*
+ * Make a checkpoint for those who want one and answer them.
+ */
+static void
+reply_with_checkpoint(QueueSlot **batch, int n)
+{
+	volatile bool committed = false;
+	CheckpointReply reply;
+
 	MemoryContextSwitchTo(batch_context);
-	MemoryContextReset(batch_context);
+	PG_TRY();
+	{
+		write_checkpoint(true, own_lock_timeout(), &reply);
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		fail_batch(batch, n, "checkpoint could not be made");
+	}
+	PG_END_TRY();
+
+	if (committed)
+	{
+		for (int i = 0; i < n; i++)
+			((Request *) batch[i]->payload.bytes)->checkpoint = reply;
+		answer_batch(batch, n);
+	}
+	end_batch();
+}
+
+/*
+ * Make the checkpoint that is due though nobody wants it.  What stops it is
+ * logged; it will be tried again after more events.
+ */
+static void
+make_due_checkpoint(void)
+{
+	CheckpointReply reply;
+
+	MemoryContextSwitchTo(batch_context);
+	PG_TRY();
+	{
+		write_checkpoint(false, Min(CHECKPOINT_LOCK_TIMEOUT_MS, own_lock_timeout()),
+						 &reply);
+	}
+	PG_CATCH();
+	{
+		fail_batch(NULL, 0, "checkpoint could not be made");
+		CheckpointPutOff();
+	}
+	PG_END_TRY();
+	end_batch();
+}
+
+/*
+ * Put the requests for a checkpoint, which come after the events, into an array
+ * of their own; answers how many events are left.
+ */
+static int
+set_checkpoints_apart(QueueSlot **batch, int n, QueueSlot **checkpoints)
+{
+	int			nevents = 0;
+	int			ncheckpoints = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (((Request *) batch[i]->payload.bytes)->kind == REQUEST_CHECKPOINT)
+			checkpoints[ncheckpoints++] = batch[i];
+		else
+			batch[nevents++] = batch[i];
+	}
+	return nevents;
+}
+
+/*
+ * Give everybody in a batch what he asked for.
+ */
+static void
+serve_batch(QueueSlot **batch, int n)
+{
+	QueueSlot  *checkpoints[BATCH_MOST];
+	int			nevents = set_checkpoints_apart(batch, n, checkpoints);
+
+	if (nevents > 0)
+		record_batch(batch, nevents);
+	if (n > nevents)
+		reply_with_checkpoint(checkpoints, n - nevents);
+	if (CheckpointDueIn(GetCurrentTimestamp()) == 0)
+		make_due_checkpoint();
+	if (!MonthEnsureNext(GetCurrentTimestamp()))
+		forget_trail();
 }
 
 /*
@@ -413,7 +569,8 @@ begin(void)
 	}
 	PG_CATCH();
 	{
-		fail_batch(batch, QueueTake(batch, BATCH_MOST));
+		fail_batch(batch, QueueTake(batch, BATCH_MOST),
+				   "access events could not be recorded");
 		QueueWriterLeave();
 		proc_exit(1);
 	}
@@ -463,6 +620,7 @@ serve(void)
 	{
 		int64		idle_us;
 		long		idle_left;
+		long		due_in;
 		int			n;
 
 		/* Between batches there is nothing that a cancel could cancel. */
@@ -478,6 +636,8 @@ serve(void)
 		if (extension_changed || extension_is_wanted() ||
 			library_has_changed(slept))
 		{
+			if (!extension_changed && !extension_is_wanted() && CheckpointIsBehind())
+				make_due_checkpoint();
 			QueueWriterLeave();
 			return;
 		}
@@ -487,9 +647,7 @@ serve(void)
 		idle_us = microseconds_since(idle_since);
 		if (n > 0)
 		{
-			record_batch(batch, n);
-			if (!MonthEnsureNext(GetCurrentTimestamp()))
-				forget_trail();
+			serve_batch(batch, n);
 			INSTR_TIME_SET_CURRENT(idle_since);
 			if (n == 1)
 				spin_for_request(idle_since);
@@ -497,8 +655,16 @@ serve(void)
 		}
 
 		idle_left = cpis_writer_idle_timeout - idle_us / 1000;
+		due_in = CheckpointDueIn(GetCurrentTimestamp());
+		if (due_in == 0 || (due_in > 0 && idle_left <= 0))
+		{
+			make_due_checkpoint();
+			continue;
+		}
 		if (idle_left <= 0 && QueueWriterLeaveIfIdle())
 			return;
+		if (due_in > 0)
+			idle_left = Min(idle_left, due_in);
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Max(idle_left, 1), wait_event);

@@ -1,15 +1,16 @@
 /*-------------------------------------------------------------------------
  *
- * record.c
- *	  Have an event recorded, and know that it is.
+ * request.c
+ *	  Ask the writer for something, and wait for its answer.
  *
- * RecordEvent() is the requester's side of the queue, called by lookup.c in
- * the caller's backend.  When it returns, the event is durable, whatever
- * becomes of the caller's transaction.  When it does not - the writer failed
- * or cannot be started, time is up, the statement was cancelled, the session
- * ended - it raises an error, and the caller must not disclose anything.
+ * RecordEvent() and RequestLedgerCheckpoint() are the requester's side of the queue,
+ * called in the caller's backend.  When RecordEvent() returns, the event is
+ * durable, whatever becomes of the caller's transaction.  When it does not - the
+ * writer failed or cannot be started, time is up, the statement was cancelled,
+ * the session ended - it raises an error, and the caller must not disclose
+ * anything.
  *
- * It holds no lock while it waits.  The caller may hold some that the writer
+ * They hold no lock while they wait.  The caller may hold some that the writer
  * needs, which no deadlock detector sees; hence the deadline.
  *
  *-------------------------------------------------------------------------
@@ -18,13 +19,20 @@
 
 #include "compat.h"
 #include "miscadmin.h"
-#include "record.h"
+#include "request.h"
 #include "spin_wait.h"
 #include "utils/timestamp.h"
 #include "writer.h"
 
-StaticAssertDecl(sizeof(AuditEvent) <= QUEUE_PAYLOAD_SIZE,
-				 "an audit event must fit into a slot of the queue");
+StaticAssertDecl(sizeof(Request) <= QUEUE_PAYLOAD_SIZE,
+				 "a request must fit into a slot of the queue");
+
+/* What is said where it comes to nothing, by kind of request. */
+static const char *const failures[] =
+{
+	[REQUEST_EVENT] = "access event could not be recorded",
+	[REQUEST_CHECKPOINT] = "checkpoint could not be made",
+};
 
 /* How soon a waiter first looks after a writer that does not come, in ms. */
 #define FIRST_RETRY_MS 10
@@ -74,13 +82,12 @@ look_after_writer(StartAttempt *attempt)
  * Raise the error that time is up.
  */
 static void
-raise_timeout(const StartAttempt *attempt)
+raise_timeout(const char *failure, const StartAttempt *attempt)
 {
 	if (attempt->no_worker_slot)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("access event could not be recorded within %d ms",
-						cpis_record_timeout),
+				 errmsg("%s within %d ms", failure, cpis_record_timeout),
 				 errdetail("All slots for background workers are taken."),
 				 errhint("Consider increasing max_worker_processes."),
 				 errhidestmt(true), errhidecontext(true)));
@@ -89,15 +96,13 @@ raise_timeout(const StartAttempt *attempt)
 	if (attempt->ended)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("access event could not be recorded within %d ms",
-						cpis_record_timeout),
+				 errmsg("%s within %d ms", failure, cpis_record_timeout),
 				 errdetail("The writer of the audit trail was started, and ended without an answer."),
 				 errhint("If the library has been replaced since this session began, reconnect. Else see the server log."),
 				 errhidestmt(true), errhidecontext(true)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-			 errmsg("access event could not be recorded within %d ms",
-					cpis_record_timeout),
+			 errmsg("%s within %d ms", failure, cpis_record_timeout),
 			 errdetail("The writer of the audit trail has not answered."),
 			 errhint("See whether a lock on a table in schema cpis is held, the disk is slow, or a synchronous standby does not confirm."),
 			 errhidestmt(true), errhidecontext(true)));
@@ -139,7 +144,8 @@ spin_for_answer(QueueSlot *slot, instr_time start)
  * Sleep until the slot holds an answer, or raise an error.
  */
 static void
-sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
+sleep_for_answer(QueueSlot *slot, const char *failure, instr_time start,
+				 bool writer_runs)
 {
 	static uint32 wait_event = 0;
 	StartAttempt attempt = {.retry_ms = FIRST_RETRY_MS};
@@ -154,7 +160,7 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 		if (left <= 0)
 		{
 			if (QueueWithdraw())
-				raise_timeout(&attempt);
+				raise_timeout(failure, &attempt);
 			break;				/* answered at the last moment */
 		}
 
@@ -166,20 +172,6 @@ sleep_for_answer(QueueSlot *slot, instr_time start, bool writer_runs)
 		writer_runs = false;
 		attempt.retry_ms = Min(attempt.retry_ms * 2, WAKEUP_SLEEP_MOST_MS);
 	}
-}
-
-/*
- * Wait until the slot holds an answer, or raise an error.
- */
-static void
-wait_for_answer(QueueSlot *slot, bool writer_runs)
-{
-	instr_time	start;
-
-	INSTR_TIME_SET_CURRENT(start);
-	if (writer_runs)
-		spin_for_answer(slot, start);
-	sleep_for_answer(slot, start, writer_runs);
 }
 
 /*
@@ -195,6 +187,52 @@ answer_sqlerrcode(int sqlerrcode)
 }
 
 /*
+ * Wait until the slot holds an answer, or raise an error.
+ */
+static void
+wait_for_answer(QueueSlot *slot, const char *failure, bool writer_runs)
+{
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	if (writer_runs)
+		spin_for_answer(slot, start);
+	sleep_for_answer(slot, failure, start, writer_runs);
+	/* The answer was written before the state that was seen. */
+	pg_read_barrier();
+	if (QueueSlotGetState(slot) != QUEUE_SLOT_FAILED)
+		return;
+
+	ereport(ERROR,
+			(errcode(answer_sqlerrcode(slot->sqlerrcode)),
+			 errmsg("%s", failure),
+			 errdetail("The writer of the audit trail reported: %s.",
+					   slot->message),
+			 slot->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
+			 errhint("See who holds a lock on a table in schema cpis.") : 0,
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Have a filled slot answered, or withdraw it and raise an error.
+ */
+static void
+request(QueueSlot *slot, RequestKind kind)
+{
+	((Request *) slot->payload.bytes)->kind = kind;
+	PG_TRY();
+	{
+		wait_for_answer(slot, failures[kind], QueueSubmit(slot));
+	}
+	PG_CATCH();
+	{
+		(void) QueueWithdraw();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/*
  * Record the event and return when it is durable; event_id and recorded_at are
  * then filled in.  "counter" is what the event counts as in cpis_stat.
  *
@@ -205,39 +243,36 @@ void
 RecordEvent(AuditEvent *event, QueueCounter counter)
 {
 	QueueSlot  *slot = QueueReserve();
-	AuditEvent *recorded = (AuditEvent *) slot->payload.bytes;
+	AuditEvent *recorded = &((Request *) slot->payload.bytes)->event;
 	TimestampTz start = GetCurrentTimestamp();
 
 	AuditEventCopy(recorded, event);
 	PG_TRY();
 	{
-		wait_for_answer(slot, QueueSubmit(slot));
+		request(slot, REQUEST_EVENT);
 	}
 	PG_CATCH();
 	{
-		(void) QueueWithdraw();
 		QueueCount(QUEUE_FAILURES, 1);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
-	/* The answer was written before the state that wait_for_answer() saw. */
-	pg_read_barrier();
-	if (QueueSlotGetState(slot) == QUEUE_SLOT_FAILED)
-	{
-		QueueCount(QUEUE_FAILURES, 1);
-		ereport(ERROR,
-				(errcode(answer_sqlerrcode(slot->sqlerrcode)),
-				 errmsg("access event could not be recorded"),
-				 errdetail("The writer of the audit trail reported: %s.",
-						   slot->message),
-				 slot->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
-				 errhint("See who holds a lock on a table in schema cpis.") : 0,
-				 errhidestmt(true), errhidecontext(true)));
-	}
-
 	event->event_id = recorded->event_id;
 	event->recorded_at = recorded->recorded_at;
 	QueueCount(counter, 1);
 	QueueCount(QUEUE_WAIT_MICROSECONDS, GetCurrentTimestamp() - start);
+}
+
+/*
+ * Have the writer make a checkpoint that covers every event recorded before.
+ * Errors are those of RecordEvent().
+ */
+void
+RequestLedgerCheckpoint(CheckpointReply *reply)
+{
+	QueueSlot  *slot = QueueReserve();
+
+	request(slot, REQUEST_CHECKPOINT);
+	*reply = ((Request *) slot->payload.bytes)->checkpoint;
 }

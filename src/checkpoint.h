@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpoint.h
+ *	  The checkpoints that the writer makes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_CHECKPOINT_H
+#define CPIS_CHECKPOINT_H
+
+#include "datatype/timestamp.h"
+#include "signing_key.h"
+
+/* Room for a checkpoint with all its signatures, with the zero. */
+#define CHECKPOINT_NOTE_SIZE \
+	(CHECKPOINT_TEXT_SIZE + 1 + SIGNING_KEYS_MOST * NOTE_SIGNATURE_LINE_SIZE)
+
+/* What the writer answers to who wants a checkpoint. */
+typedef struct CheckpointReply
+{
+	int			retry_after_ms; /* too early: ask again then; else 0 */
+	char		note[CHECKPOINT_NOTE_SIZE];
+	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why it is not signed */
+} CheckpointReply;
+
+extern int	cpis_checkpoint_interval;
+
+extern void CheckpointForget(void);
+extern void CheckpointLock(void);
+extern long CheckpointDueIn(TimestampTz now);
+extern bool CheckpointIsBehind(void);
+extern void CheckpointNoteGrowth(TimestampTz now);
+extern void CheckpointPutOff(void);
+extern void CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply);
+
+#endif							/* CPIS_CHECKPOINT_H */

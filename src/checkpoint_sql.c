@@ -1,0 +1,243 @@
+/*-------------------------------------------------------------------------
+ *
+ * checkpoint_sql.c
+ *	  Checkpoints for who asks in SQL.
+ *
+ * cpis_checkpoint() has the writer make one; cpis_checkpoint_verify() and
+ * cpis_checkpoint_compare() look at one that was kept elsewhere; what is behind
+ * view cpis_ledger_status tells about the newest.  All but the first only read,
+ * the ledger under the newest snapshot, and work on a standby.
+ *
+ * A note that has lost its last line feed, or has one too many, as texts do in
+ * shells, is taken as if it had one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "checkpoint_sql.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "ledger.h"
+#include "lookup.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "request.h"
+#include "storage/latch.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(cpis_checkpoint);
+PG_FUNCTION_INFO_V1(cpis_checkpoint_verify);
+PG_FUNCTION_INFO_V1(cpis_checkpoint_compare);
+PG_FUNCTION_INFO_V1(cpis_ledger_status);
+
+/*
+ * A checkpoint that covers every event recorded so far; where the newest one
+ * does not, and is too young, this waits until the writer makes another.
+ */
+char *
+CheckpointObtain(void)
+{
+	CheckpointReply reply;
+
+	for (;;)
+	{
+		RequestLedgerCheckpoint(&reply);
+		if (reply.retry_after_ms == 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 reply.retry_after_ms, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (reply.problem[0] != '\0')
+		ereport(WARNING,
+				(errmsg("checkpoint has been made without a key"),
+				 errdetail_internal("%s.", reply.problem)));
+	return pstrdup(reply.note);
+}
+
+/*
+ * cpis_checkpoint() -> text: a checkpoint that covers every event recorded
+ * before the call.
+ */
+Datum
+cpis_checkpoint(PG_FUNCTION_ARGS)
+{
+	LookupCheckCallable("cpis_checkpoint()");
+	PG_RETURN_TEXT_P(cstring_to_text(CheckpointObtain()));
+}
+
+/*
+ * A note as it was made, with one line feed at its end.
+ */
+static char *
+whole_note(const text *note)
+{
+	char	   *result = text_to_cstring(note);
+	size_t		length = strlen(result);
+
+	while (length > 0 && result[length - 1] == '\n')
+		result[--length] = '\0';
+	return psprintf("%s\n", result);
+}
+
+/*
+ * cpis_checkpoint_verify(note, verifier_key) -> boolean: is it a checkpoint, and
+ * signed with the key?  22023 where the key is none.
+ */
+Datum
+cpis_checkpoint_verify(PG_FUNCTION_ARGS)
+{
+	char	   *note = whole_note(PG_GETARG_TEXT_PP(0));
+	text	   *key_text = PG_GETARG_TEXT_PP(1);
+	NoteKey		key;
+	Checkpoint	checkpoint;
+	size_t		text_length;
+
+	if (!note_key_parse(LedgerSha256(), VARDATA_ANY(key_text),
+						VARSIZE_ANY_EXHDR(key_text), &key))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("not a verifier key"),
+				 errhint("A verifier key is name, plus sign, id in hexadecimal, plus sign, key in base64.")));
+
+	PG_RETURN_BOOL(note_verify(note, strlen(note), &key) == NOTE_VERIFIED &&
+				   note_split(note, strlen(note), &text_length) &&
+				   checkpoint_parse(note, text_length, &checkpoint));
+}
+
+/*
+ * Read a checkpoint that somebody kept, signed or not.
+ */
+static void
+parse_kept(const text *kept, Checkpoint *checkpoint)
+{
+	char	   *note = whole_note(kept);
+	size_t		length = strlen(note);
+	size_t		text_length;
+
+	if (!note_split(note, length, &text_length))
+		text_length = length;
+	if (!checkpoint_parse(note, text_length, checkpoint))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("not a checkpoint"),
+				 errhint("A checkpoint is what cpis_checkpoint() gave, line by line.")));
+}
+
+/*
+ * cpis_checkpoint_compare(note) -> text: a checkpoint that was kept elsewhere
+ * against the ledger as it is now.  22023 where it is none, or another ledger's.
+ */
+Datum
+cpis_checkpoint_compare(PG_FUNCTION_ARGS)
+{
+	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
+	Checkpoint	checkpoint;
+	MerkleHash	root;
+	char	   *origin;
+	int			rows;
+	const char *result;
+
+	parse_kept(PG_GETARG_TEXT_PP(0), &checkpoint);
+	origin = LedgerOrigin(reading, &rows);
+	if (origin != NULL && strcmp(origin, checkpoint.origin) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("checkpoint is of another ledger"),
+				 errdetail("The checkpoint is of \"%s\", this ledger is \"%s\".",
+						   checkpoint.origin, origin)));
+
+	if (checkpoint.size > LedgerTreeSize(reading))
+		result = "behind";
+	else if (merkle_root(&reading->source, checkpoint.size, &root) &&
+			 merkle_equal(&root, &checkpoint.root))
+		result = "consistent";
+	else
+		result = "forked";
+	LedgerReadingEnd(reading);
+	PG_RETURN_TEXT_P(cstring_to_text(result));
+}
+
+static Datum
+text_array(List *strings)
+{
+	Datum	   *elements = palloc(Max(list_length(strings), 1) * sizeof(Datum));
+	ListCell   *cell;
+
+	foreach(cell, strings)
+		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, list_length(strings), TEXTOID,
+										   -1, false, TYPALIGN_INT));
+}
+
+/*
+ * The verifier keys of those that would sign now.
+ */
+static List *
+present_keys(const char *origin, char **problem)
+{
+	SigningKeys keys;
+	List	   *result = NIL;
+
+	SigningKeysRead(origin, &keys);
+	for (int i = 0; i < keys.n; i++)
+	{
+		char		key[NOTE_VERIFIER_KEY_SIZE];
+
+		note_key_print(&keys.public_keys[i], key);
+		result = lappend(result, pstrdup(key));
+	}
+	*problem = keys.problem[0] == '\0' ? NULL : pstrdup(keys.problem);
+	SigningKeysFree(&keys);
+	return result;
+}
+
+/*
+ * One row: origin, tree_size, checkpoint_tree_size, checkpoint_at,
+ * checkpoint_verifier_keys, verifier_keys, key_problem.
+ */
+Datum
+cpis_ledger_status(PG_FUNCTION_ARGS)
+{
+	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), true);
+	LedgerCheckpoint checkpoint;
+	TupleDesc	descriptor;
+	Datum		values[7] = {0};
+	bool		isnull[7] = {false};
+	char	   *origin;
+	char	   *problem;
+	int			rows;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	origin = LedgerOrigin(reading, &rows);
+	isnull[0] = (origin == NULL);
+	if (!isnull[0])
+		values[0] = CStringGetTextDatum(origin);
+	values[1] = Int64GetDatum(LedgerTreeSize(reading));
+	isnull[2] = isnull[3] = isnull[4] =
+		!LedgerNewestCheckpoint(reading, false, &checkpoint);
+	if (!isnull[2])
+	{
+		values[2] = Int64GetDatum(checkpoint.tree_size);
+		values[3] = TimestampTzGetDatum(checkpoint.at);
+		values[4] = text_array(checkpoint.verifier_keys);
+	}
+	/* A key has the name of the ledger, whatever that will be. */
+	values[5] = text_array(present_keys(origin == NULL ? "unnamed" : origin, &problem));
+	isnull[5] = isnull[0];
+	isnull[6] = (problem == NULL);
+	if (!isnull[6])
+		values[6] = CStringGetTextDatum(problem);
+	LedgerReadingEnd(reading);
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, isnull)));
+}
