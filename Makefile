@@ -6,11 +6,13 @@ MODULE_big = cpis
 OBJS = \
 	src/audit_event.o \
 	src/audit_row.o \
+	src/audit_verify.o \
 	src/bulk_insert.o \
 	src/checkpoint.o \
 	src/checkpoint_sql.o \
 	src/cpis.o \
 	src/entitlement.o \
+	src/event_scan.o \
 	src/fingerprint.o \
 	src/history.o \
 	src/ledger.o \
@@ -22,6 +24,7 @@ OBJS = \
 	src/month.o \
 	src/nhs_number.o \
 	src/notification.o \
+	src/proof.o \
 	src/queue.o \
 	src/reference.o \
 	src/refuse_change.o \
@@ -33,6 +36,9 @@ OBJS = \
 	src/signing_key.o \
 	src/stat.o \
 	src/trail.o \
+	src/verify_checkpoint.o \
+	src/verify_event.o \
+	src/verify_notice.o \
 	src/wakeup.o \
 	src/writer.o
 

@@ -70,12 +70,54 @@ CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.checkpoint
 ALTER TABLE cpis.checkpoint ENABLE ALWAYS TRIGGER append_only,
 	ENABLE ALWAYS TRIGGER append_only_truncate;
 
+CREATE FUNCTION cpis_event_bytes(event_id bigint) RETURNS bytea
+	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_event_bytes';
+REVOKE ALL ON FUNCTION cpis_event_bytes(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_event_bytes(bigint) IS
+	'canonical bytes of an event: SHA-256 over a zero byte and these is its leaf hash';
+
 CREATE FUNCTION cpis_checkpoint() RETURNS text
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'cpis_checkpoint';
 REVOKE ALL ON FUNCTION cpis_checkpoint() FROM PUBLIC;
 COMMENT ON FUNCTION cpis_checkpoint() IS
 	'checkpoint (C2SP tlog-checkpoint) that covers every event recorded before the call; signed where there is a key';
+
+CREATE FUNCTION cpis_inclusion_proof(event_id bigint, tree_size bigint = NULL) RETURNS bytea[]
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_inclusion_proof';
+REVOKE ALL ON FUNCTION cpis_inclusion_proof(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_inclusion_proof(bigint, bigint) IS
+	'proof that an event is in the tree of this size (RFC 9162 section 2.1.3), by default the present one';
+
+CREATE FUNCTION cpis_consistency_proof(old_size bigint, new_size bigint) RETURNS bytea[]
+	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_consistency_proof';
+REVOKE ALL ON FUNCTION cpis_consistency_proof(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_consistency_proof(bigint, bigint) IS
+	'proof that the tree of the old size is the beginning of the tree of the new size (RFC 9162 section 2.1.4)';
+
+CREATE FUNCTION cpis_tlog_proof(event_id bigint) RETURNS text
+	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_tlog_proof';
+REVOKE ALL ON FUNCTION cpis_tlog_proof(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_tlog_proof(bigint) IS
+	'proof that an event is in the ledger, with the checkpoint that it leads to: one file (C2SP tlog-proof), to be verified offline';
+
+CREATE FUNCTION cpis_verify_inclusion(event_bytes bytea, event_id bigint, tree_size bigint, proof bytea[], root bytea) RETURNS boolean
+	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_verify_inclusion';
+REVOKE ALL ON FUNCTION cpis_verify_inclusion(bytea, bigint, bigint, bytea[], bytea) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_verify_inclusion(bytea, bigint, bigint, bytea[], bytea) IS
+	'does the proof show that the event with these canonical bytes and this number is in the tree with this root? (RFC 9162 section 2.1.3.2)';
+
+CREATE FUNCTION cpis_verify_consistency(old_size bigint, new_size bigint, proof bytea[], old_root bytea, new_root bytea) RETURNS boolean
+	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_verify_consistency';
+REVOKE ALL ON FUNCTION cpis_verify_consistency(bigint, bigint, bytea[], bytea, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_verify_consistency(bigint, bigint, bytea[], bytea, bytea) IS
+	'does the proof show that the tree with the old root is the beginning of the one with the new root? (RFC 9162 section 2.1.4.2)';
 
 CREATE FUNCTION cpis_checkpoint_verify(note text, verifier_key text) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
@@ -90,6 +132,19 @@ CREATE FUNCTION cpis_checkpoint_compare(note text) RETURNS text
 REVOKE ALL ON FUNCTION cpis_checkpoint_compare(text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_checkpoint_compare(text) IS
 	'a checkpoint kept elsewhere against the ledger as it is now: consistent, forked, or behind (the ledger has fewer events)';
+
+CREATE FUNCTION cpis_audit_verify(
+	from_event bigint = NULL,
+	to_event bigint = NULL,
+	OUT checked bigint,
+	OUT event_id bigint,
+	OUT problem text)
+	RETURNS record
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_audit_verify';
+REVOKE ALL ON FUNCTION cpis_audit_verify(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_audit_verify(bigint, bigint) IS
+	'verify the trail, or the events from one to another: rows checked, and the first event with a problem, NULL where the trail is whole';
 
 CREATE FUNCTION cpis.ledger_status(
 	OUT origin text,

@@ -73,7 +73,8 @@ sub is_without_gaps
 		SELECT count(*) FROM (SELECT notification_no, row_number() OVER (
 				PARTITION BY local_authority ORDER BY notification_no) AS expected
 			FROM cpis.notification) n WHERE notification_no <> expected;
-	}), "0\n0", 'events and notices have no gap');
+		SELECT event_id, problem FROM cpis_audit_verify();
+	}), "0\n0\n|", 'events and notices have no gap, and the ledger holds');
 	return;
 }
 
@@ -113,6 +114,11 @@ subtest 'hot standby: error at once, not recorded' => sub {
 		is("$rows$sqlstate", '25006', $name);
 		note sprintf '%s: %.0f ms, psql included', $name, 1000 * (time - $start);
 	}
+	is($standby->safe_psql('postgres', 'SELECT checked, event_id, problem FROM cpis_audit_verify()'), "$events||",
+		'trail and ledger can be verified there');
+	is($standby->safe_psql('postgres', 'SELECT cardinality(cpis_inclusion_proof(0)) > 0'), 't', 'and events be proved');
+	like(($standby->psql('postgres', 'SELECT cpis_checkpoint()'))[2], qr/cannot execute cpis_checkpoint\(\) during recovery/,
+		'but no checkpoint be made');
 	is(next_event($standby), $events, 'nothing is recorded there');
 	is($standby->safe_psql('postgres',
 			q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cpis writer'}),

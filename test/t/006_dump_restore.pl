@@ -98,6 +98,7 @@ sub check_goes_on
 			INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date)
 				VALUES (nhs_number_synthetic(2000), 'unborn', 'E06000001', '2026-03-01') RETURNING plan_id}),
 		$plan, 'and the next plan too');
+	trail_is_whole($server, 'trail and ledger are whole', $database);
 	return;
 }
 
@@ -110,9 +111,10 @@ sub check_append_only
 	is($server->safe_psql($database, qq{
 			SELECT tgrelid::regclass, string_agg(tgenabled, '') FROM pg_trigger
 				WHERE NOT tgisinternal AND tgrelid IN (
-					'$parent'::regclass, '$month'::regclass, '$next_month'::regclass, 'cpis.notification'::regclass)
+					'$parent'::regclass, '$month'::regclass, '$next_month'::regclass, 'cpis.notification'::regclass,
+					'cpis.ledger'::regclass, 'cpis.ledger_tile'::regclass, 'cpis.checkpoint'::regclass)
 				GROUP BY 1 ORDER BY tgrelid::regclass::text}),
-		"$parent|A\n$month|AA\n$next_month|AA\ncpis.notification|AA",
+		"$parent|A\n$month|AA\n$next_month|AA\ncpis.checkpoint|AA\ncpis.ledger|AA\ncpis.ledger_tile|AA\ncpis.notification|AA",
 		'the triggers of the trail are there, always enabled');
 
 	# Next month is empty: nothing for a row trigger to refuse.

@@ -163,7 +163,8 @@ sub bury
 }
 
 # Test that events are numbered from 0 and the notices of each authority from 1,
-# without gaps, in the same order, and that events and notices name each other.
+# without gaps, in the same order, that events and notices name each other, and that
+# the extension's own verification of trail and ledger says so.
 sub trail_is_whole
 {
 	my ($node, $name, $database) = @_;
@@ -189,6 +190,8 @@ sub trail_is_whole
 		UNION ALL
 		SELECT 'event without notice', *
 			FROM (TABLE named EXCEPT ALL TABLE cpis.notification) AS n
+		UNION ALL
+		SELECT problem, NULL, event_id, NULL FROM cpis_audit_verify() WHERE problem IS NOT NULL
 		LIMIT 20}),
 		'', $name);
 	return;

@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_scan.c
+ *	  The events of the trail, in order.
+ *
+ * Months follow each other, but where the clock has been set back their events
+ * do not: a scan reads, of all months that have events of the range, the one
+ * with the lowest number next, by the index on it.  What it answers is what the
+ * rows say; one that somebody has put in or made another may come twice or out
+ * of turn, which is for the caller to see.
+ *
+ * The months must be locked by the caller, the snapshot be registered.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/skey.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "audit_event.h"
+#include "compat.h"
+#include "event_scan.h"
+#include "month.h"
+#include "relation.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+/*
+ * A partition has the columns of the trail, in the same order; else nothing in
+ * it could be read.
+ */
+static void
+check_columns(Relation table, TupleDesc trail)
+{
+	TupleDesc	month = RelationGetDescr(table);
+	bool		same = month->natts == AUDIT_NCOLUMNS && trail->natts == AUDIT_NCOLUMNS;
+
+	for (int i = 0; same && i < AUDIT_NCOLUMNS; i++)
+		same = TupleDescAttr(month, i)->atttypid == TupleDescAttr(trail, i)->atttypid;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("partition \"%s\" does not have the columns of the audit trail",
+						RelationGetRelationName(table))));
+}
+
+/*
+ * Read the next event of a month into its slot.
+ */
+static void
+advance(EventMonth *month, ScanDirection direction)
+{
+	bool		isnull;
+
+	month->has_event = index_getnext_slot(month->scan, direction, month->slot);
+	if (!month->has_event)
+		return;
+	month->event_id = DatumGetInt64(slot_getattr(month->slot, AUDIT_EVENT_ID, &isnull));
+	if (isnull)
+		month->event_id = -1;
+}
+
+/*
+ * The first number of a month in this direction, or -1.
+ */
+static int64
+edge_number(EventMonth *month, Snapshot snapshot, ScanDirection direction)
+{
+	int64		number;
+
+	month->scan = CPIS_INDEX_BEGINSCAN(month->table, month->index, snapshot, 0);
+	index_rescan(month->scan, NULL, 0, NULL, 0);
+	advance(month, direction);
+	number = month->has_event ? month->event_id : -1;
+	ExecClearTuple(month->slot);
+	index_endscan(month->scan);
+	month->scan = NULL;
+	return number;
+}
+
+/*
+ * Open the partitions, a list of OIDs.
+ */
+EventTrail *
+EventTrailOpen(List *months, Snapshot snapshot)
+{
+	EventTrail *trail = palloc0(sizeof(EventTrail));
+	Relation	parent = CpisTableOpen(CPIS_AUDIT_EVENT, AccessShareLock);
+	ListCell   *cell;
+
+	trail->snapshot = snapshot;
+	trail->months = palloc0(Max(list_length(months), 1) * sizeof(EventMonth));
+	foreach(cell, months)
+	{
+		EventMonth *month = &trail->months[trail->nmonths++];
+
+		month->table = table_open(lfirst_oid(cell), NoLock);
+		check_columns(month->table, RelationGetDescr(parent));
+		month->index = index_open(MonthEventIdIndex(lfirst_oid(cell)), AccessShareLock);
+		month->slot = table_slot_create(month->table, NULL);
+		month->lowest = edge_number(month, snapshot, ForwardScanDirection);
+		month->highest = edge_number(month, snapshot, BackwardScanDirection);
+	}
+	table_close(parent, AccessShareLock);
+	return trail;
+}
+
+void
+EventTrailClose(EventTrail *trail)
+{
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		ExecDropSingleTupleTableSlot(trail->months[i].slot);
+		index_close(trail->months[i].index, AccessShareLock);
+		table_close(trail->months[i].table, NoLock);
+	}
+	pfree(trail->months);
+	pfree(trail);
+}
+
+/*
+ * Begin to read the events from "first" up to but not "end".
+ */
+void
+EventScanBegin(EventTrail *trail, int64 first, int64 end)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], AUDIT_EVENT_ID, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&keys[1], AUDIT_EVENT_ID, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(end));
+	trail->current = NULL;
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		EventMonth *month = &trail->months[i];
+
+		month->has_event = false;
+		if (month->highest < first || month->lowest >= end)
+			continue;
+		month->scan = CPIS_INDEX_BEGINSCAN(month->table, month->index, trail->snapshot, 2);
+		index_rescan(month->scan, keys, 2, NULL, 0);
+		advance(month, ForwardScanDirection);
+	}
+}
+
+/*
+ * The next event, all its columns in a slot that is good until the next call;
+ * NULL at the end.
+ */
+TupleTableSlot *
+EventScanNext(EventTrail *trail, int64 *event_id)
+{
+	EventMonth *next = NULL;
+
+	if (trail->current != NULL)
+		advance(trail->current, ForwardScanDirection);
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		EventMonth *month = &trail->months[i];
+
+		if (month->has_event && (next == NULL || month->event_id < next->event_id))
+			next = month;
+	}
+	trail->current = next;
+	if (next == NULL)
+		return NULL;
+	slot_getallattrs(next->slot);
+	*event_id = next->event_id;
+	return next->slot;
+}
+
+void
+EventScanEnd(EventTrail *trail)
+{
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		EventMonth *month = &trail->months[i];
+
+		ExecClearTuple(month->slot);
+		month->has_event = false;
+		if (month->scan != NULL)
+			index_endscan(month->scan);
+		month->scan = NULL;
+	}
+	trail->current = NULL;
+}

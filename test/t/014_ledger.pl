@@ -1,0 +1,396 @@
+# The ledger on a real server: keys and signatures, checked by openssl and by the
+# specification written out once more in Perl; checkpoints by themselves; what a
+# kept checkpoint tells of a copy; a trail of several chunks.
+use strict;
+use warnings;
+
+use Digest::SHA qw(sha256);
+use FindBin;
+use lib $FindBin::Bin;
+use CpisTest;
+use MIME::Base64;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $directory = PostgreSQL::Test::Utils::tempdir;
+my $key_file = "$directory/key.pem";
+my $node = new_server('ledger', init => [], conf => qq{
+	wal_level = replica
+	max_wal_senders = 4
+	cpis.checkpoint_interval = 0
+	cpis.signing_key_file = '$key_file'
+	cpis.log_origin = 'example.org/cpis'
+	cpis.record_timeout = 20s
+});
+
+sub ask
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+# What psql says on stderr about a statement.
+sub said
+{
+	my ($sql) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $sql);
+	return $err;
+}
+
+my $looked_up = 0;
+
+# Look up so many times, in one session.
+sub look_up
+{
+	my ($times) = @_;
+	$looked_up += $times;
+	ask("SELECT count(*) FROM generate_series(1, $times) n,"
+		  . " cpis_lookup(nhs_number_synthetic(n % 500 + 1), 'A Nurse', 'RXX', 'emergency_department')");
+	return;
+}
+
+sub make_key
+{
+	my ($file, @kind) = @_;
+	unlink $file;
+	system_or_bail('openssl', 'genpkey', (@kind ? @kind : ('-algorithm', 'ed25519')), '-out', $file);
+	chmod 0600, $file;
+	return;
+}
+
+# The two parts of a note: text, and signature lines.
+sub note_parts
+{
+	my ($note) = @_;
+	my ($text, $signatures) = $note =~ /\A(.*?\n)\n(.*)\z/s or die "not a note: $note";
+	return ($text, split /\n/, $signatures);
+}
+
+# Does openssl verify this signature line of the text with the key in the file?  And is
+# the key id the one that C2SP signed-note says?
+sub openssl_verifies
+{
+	my ($text, $line, $file) = @_;
+	my ($name, $blob) = $line =~ /^\xe2\x80\x94 (\S+) (\S+)$/ or return 'not a signature line';
+	my ($id, $signature) = unpack('a4 a*', decode_base64($blob));
+	my $public = `openssl pkey -in $file -pubout -outform DER`;
+	my $raw = substr($public, -32);
+	return 'another id' if $id ne substr(sha256("$name\n\x01$raw"), 0, 4);
+
+	append_to_file("$directory/text", $text);
+	append_to_file("$directory/signature", $signature);
+	my $status = system("openssl pkey -in $file -pubout -out $directory/public.pem &&"
+		  . " openssl pkeyutl -verify -rawin -pubin -inkey $directory/public.pem -in $directory/text"
+		  . " -sigfile $directory/signature >/dev/null 2>&1");
+	unlink "$directory/text", "$directory/signature", "$directory/public.pem";
+	return $status == 0 ? 'verified' : 'not verified';
+}
+
+sub checkpoint
+{
+	return ask('SELECT cpis_checkpoint()');
+}
+
+sub is_whole
+{
+	my ($name, $server) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is(($server // $node)->safe_psql('postgres', 'SELECT event_id, problem FROM cpis_audit_verify()'), '|', $name);
+	return;
+}
+
+subtest 'without a key: three lines, and everybody is told' => sub {
+	look_up(3);
+	my $note = checkpoint();
+	like($note, qr{\Aexample\.org/cpis\n3\n\S{44}\n\z}, 'an unsigned checkpoint');
+	like(said('SELECT cpis_checkpoint()'), qr/WARNING:  checkpoint has been made without a key\s+DETAIL:  .*does not exist/, 'a warning');
+	is(ask('SELECT key_problem FROM cpis_ledger_status'), 'the file that cpis.signing_key_file names does not exist', 'the status');
+	is(ask("SELECT cpis_checkpoint_compare('$note')"), 'consistent', 'it can be compared');
+};
+
+subtest 'a file that will not do: not signed, and why' => sub {
+	my $problem = sub { ask('SELECT key_problem FROM cpis_ledger_status') };
+	make_key($key_file);
+	chmod 0640, $key_file;
+	like($problem->(), qr/group or world access/, 'readable by the group');
+	like(said('SELECT cpis_checkpoint()'), qr/group or world access/, 'the caller of cpis_checkpoint() is told');
+	chmod 0604, $key_file;
+	like($problem->(), qr/group or world access/, 'readable by all');
+	make_key($key_file, '-algorithm', 'RSA');
+	like($problem->(), qr/not Ed25519/, 'an RSA key');
+	make_key($key_file, '-algorithm', 'ed448');
+	like($problem->(), qr/not Ed25519/, 'an Ed448 key');
+	make_key($key_file, '-algorithm', 'ed25519', '-aes256', '-pass', 'pass:secret');
+	like($problem->(), qr/without passphrase/, 'a key with a passphrase');
+	make_key($key_file);
+	append_to_file($key_file, "-----BEGIN PRIVATE KEY-----\nbm8=\n-----END PRIVATE KEY-----\n");
+	like($problem->(), qr/something else/, 'a key and nonsense');
+	unlink $key_file;
+	append_to_file($key_file, "nonsense\n");
+	chmod 0600, $key_file;
+	like($problem->(), qr/something else/, 'nonsense');
+	append_to_file($key_file, 'x' x 20000);
+	like($problem->(), qr/too long/, 'too long');
+	unlink $key_file;
+	mkdir $key_file;
+	like($problem->(), qr/not a plain file/, 'a directory');
+	rmdir $key_file;
+	symlink "$directory/nowhere", $key_file;
+	like($problem->(), qr/does not exist/, 'a link to nowhere');
+	unlink $key_file;
+	is(ask('SELECT count(*) FROM cpis.audit_event WHERE action = \'key\''), 0, 'none of that is an event');
+	unlike(slurp_file($node->logfile), qr/PRIVATE KEY/, 'nothing of a key in the log');
+};
+
+my ($first_key, $second_key);
+
+subtest 'a key: signed as C2SP says, and its first use is an event' => sub {
+	make_key($key_file);
+	my $note = checkpoint();
+	my ($text, @lines) = note_parts($note);
+	is(scalar @lines, 1, 'one signature');
+	is(openssl_verifies($text, $lines[0], $key_file), 'verified', 'openssl verifies it');
+	($first_key) = ask('SELECT verifier_keys[1] FROM cpis_ledger_status');
+	is(ask("SELECT detail || ' ' || event_id FROM cpis.audit_event WHERE action = 'key'"),
+		"added $first_key " . ((split /\n/, $text)[1] - 1), 'an event, covered by the checkpoint');
+	is(ask("SELECT cpis_checkpoint_verify('$note', '$first_key')"), 't', 'cpis_checkpoint_verify() says so');
+	is(ask("SELECT cpis_checkpoint_verify('" . ($note =~ s/\n4\n/\n5\n/r) . "', '$first_key')"), 'f', 'not of another text');
+	is(ask("SELECT cpis_checkpoint_compare('$note')"), 'consistent', 'it can be compared');
+	is(ask('SELECT key_problem IS NULL AND checkpoint_verifier_keys = verifier_keys FROM cpis_ledger_status'), 't', 'the status');
+	is(checkpoint(), $note, 'no growth, no other checkpoint');
+	look_up(1);
+	isnt(checkpoint(), $note, 'growth, another one');
+	is(ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'"), 1, 'but no other event');
+};
+
+subtest 'rotation: an event signed under both keys' => sub {
+	my $old = slurp_file($key_file);
+	make_key("$directory/new.pem");
+	my $new = slurp_file("$directory/new.pem");
+	append_to_file("$directory/both.pem", $new . $old);
+	chmod 0600, "$directory/both.pem";
+	append_to_file("$directory/old.pem", $old);
+	rename "$directory/both.pem", $key_file;
+
+	my ($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 2, 'two signatures');
+	is(openssl_verifies($text, $lines[0], "$directory/new.pem"), 'verified', 'of the new key');
+	is(openssl_verifies($text, $lines[1], "$directory/old.pem"), 'verified', 'and of the old one');
+	($second_key) = ask('SELECT verifier_keys[1] FROM cpis_ledger_status');
+	is(ask("SELECT detail FROM cpis.audit_event WHERE event_id = " . ((split /\n/, $text)[1] - 1)),
+		"added $second_key", 'the event is the last one that they cover');
+
+	append_to_file("$directory/new only.pem", $new);
+	chmod 0600, "$directory/new only.pem";
+	rename "$directory/new only.pem", $key_file;
+	($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 1, 'then one');
+	is(ask("SELECT detail FROM cpis.audit_event WHERE event_id = " . ((split /\n/, $text)[1] - 1)),
+		"removed $first_key", 'and an event that the old one is gone');
+	is_whole('checkpoints of all kinds are whole');
+};
+
+# RFC 9162, section 2.1.3.2.
+sub root_by_proof
+{
+	my ($index, $size, $hash, @proof) = @_;
+	my ($fn, $sn) = ($index, $size - 1);
+	foreach my $p (@proof)
+	{
+		return 'too long' if $sn == 0;
+		if ($fn % 2 || $fn == $sn)
+		{
+			$hash = sha256("\x01$p$hash");
+			while ($fn % 2 == 0 && $fn != 0) { $fn >>= 1; $sn >>= 1 }
+		}
+		else
+		{
+			$hash = sha256("\x01$hash$p");
+		}
+		$fn >>= 1;
+		$sn >>= 1;
+	}
+	return $sn == 0 ? $hash : 'too short';
+}
+
+subtest 'tlog-proof: verified offline, from the file and the bytes of the event' => sub {
+	look_up(700);
+	foreach my $event (0, 5, 255, 256, 511, 700)
+	{
+		my $file = ask("SELECT cpis_tlog_proof($event)");
+		my ($index, $hashes, $note) = $file =~ m{\Ac2sp\.org/tlog-proof\@v1\nindex (\d+)\n((?:\S+\n)*)\n(.*)\z}s
+		  or die "not a proof: $file";
+		my ($text, @lines) = note_parts($note);
+		my ($origin, $size, $root) = split /\n/, $text;
+		my $bytes = pack 'H*', ask("SELECT encode(cpis_event_bytes($event), 'hex')");
+		is($index, $event, "event $event: its number");
+		is(root_by_proof($event, $size, sha256("\0$bytes"), map { decode_base64($_) } split /\n/, $hashes),
+			decode_base64($root), 'the hashes lead to the root');
+		is(openssl_verifies($text, $lines[0], $key_file), 'verified', 'which is signed');
+	}
+	# The shell's way, as the README says.
+	my $base64 = ask(q{SELECT encode('\x00' || cpis_event_bytes(5), 'base64')});
+	my $sum = `echo '$base64' | base64 -d | sha256sum`;
+	is((split ' ', $sum)[0], ask("SELECT encode(leaf_hash, 'hex') FROM cpis.audit_event WHERE event_id = 5"), 'sha256sum says the leaf hash');
+};
+
+subtest 'checkpoints by themselves: when the writer leaves' => sub {
+	look_up(5);
+	my $behind = 'SELECT tree_size > checkpoint_tree_size FROM cpis_ledger_status';
+	is(ask($behind), 't', 'the newest does not cover the last look-ups');
+	$node->poll_query_until('postgres', 'SELECT writer_pid IS NULL FROM cpis_stat') or die 'the writer stays';
+	is(ask($behind), 'f', 'the writer has made one before it left');
+};
+
+subtest 'cpis.checkpoint_interval: a call waits, and covers what was recorded before' => sub {
+	$node->append_conf('postgresql.conf', "cpis.checkpoint_interval = 2s\n");
+	$node->reload;
+	look_up(1);
+	checkpoint();
+	look_up(1);
+	my ($size) = (split /\n/, checkpoint())[1];
+	is($size, ask('SELECT count(*) FROM cpis.audit_event'), 'it covers the last look-up');
+	is(ask('SELECT min(pause) >= 2 FROM (SELECT extract(epoch FROM at - lag(at) OVER (ORDER BY tree_size)) AS pause'
+			  . ' FROM (SELECT * FROM cpis.checkpoint ORDER BY tree_size DESC LIMIT 2) c) p'), 't', 'two seconds after the one before');
+	my $run = start_sql($node, "SET statement_timeout = 500;\n" . lookup_sql(1, 'cancelled') . ";\nSELECT cpis_checkpoint()",
+		user => ask('SELECT current_user'));
+	finish_sql($run);
+	is($run->{states}, '57014', 'the wait can be cancelled');
+	$node->append_conf('postgresql.conf', "cpis.checkpoint_interval = 0\n");
+	$node->reload;
+};
+
+subtest 'somebody locks the checkpoints: look-ups go on, a call fails in time' => sub {
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE cpis.checkpoint IN ACCESS EXCLUSIVE MODE');
+	$node->append_conf('postgresql.conf', "cpis.record_timeout = 1s\n");
+	$node->reload;
+	my $run = start_sql($node, lookup_sql(2, 'while locked'));
+	finish_sql($run);
+	is($run->{states}, '', 'a look-up is answered');
+	$run = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
+	finish_sql($run);
+	like($run->{states}, qr/^(55P03|53000)$/, 'cpis_checkpoint() says what is in the way');
+	like($run->{err}, qr/checkpoint could not be made/, 'and that it is the checkpoint');
+	$run = start_sql($node, lookup_sql(2, 'while locked, again'));
+	finish_sql($run);
+	is($run->{states}, '', 'look-ups go on');
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	$node->append_conf('postgresql.conf', "cpis.record_timeout = 20s\n");
+	$node->reload;
+	like(checkpoint(), qr/\Aexample/, 'and then it is made');
+	is_whole('the trail is whole');
+};
+
+subtest 'a copy: behind, consistent, forked' => sub {
+	my $kept = checkpoint();
+	$node->backup('copy');
+	look_up(2);
+	my $later = checkpoint();
+	my $copy = PostgreSQL::Test::Cluster->new('copy');
+	$copy->init_from_backup($node, 'copy');
+	$copy->start;
+	my $compare = sub { $copy->safe_psql('postgres', "SELECT cpis_checkpoint_compare('$_[0]')") };
+	is($compare->($kept), 'consistent', 'what was kept before the backup');
+	is($compare->($later), 'behind', 'what was kept after it');
+	is_whole('the older backup by itself is whole', $copy);
+	finish_sql(start_sql($copy, lookup_sql($_, 'fork'))) for 1 .. 3;
+	is($compare->($kept), 'consistent', 'when it goes on: before the backup');
+	is($compare->($later), 'forked', 'after it: another past');
+	is_whole('and the fork by itself is whole', $copy);
+	$copy->stop;
+};
+
+subtest 'tail cut off, and every trace of it: only a kept checkpoint tells' => sub {
+	my $kept = checkpoint();
+	my $last = ask('SELECT max(event_id) FROM cpis.audit_event');
+	my $answer = ask(qq{
+		BEGIN;
+		DO \$\$ DECLARE month regclass; BEGIN
+			FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass LOOP
+				EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', month);
+			END LOOP;
+		END \$\$;
+		ALTER TABLE cpis.audit_event DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.notification DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+		DELETE FROM cpis.audit_event WHERE event_id >= $last - 3;
+		DELETE FROM cpis.notification WHERE event_id >= $last - 3;
+		DELETE FROM cpis.checkpoint WHERE tree_size > $last - 3;
+		SELECT event_id, problem FROM cpis_audit_verify();
+		SELECT cpis_checkpoint_compare('$kept');
+		ROLLBACK});
+	is($answer, "|\nbehind", 'verification finds nothing, the kept checkpoint does');
+};
+
+subtest 'several chunks: two levels of tiles, in parallel, and interrupted' => sub {
+	my @sessions = map {
+		start_sql($node, "SELECT count(*) FROM generate_series(1, 9000) n,"
+			  . " cpis_lookup(nhs_number_synthetic(n % 500 + 1), 'A Nurse', 'RXX', 'emergency_department')")
+	} 1 .. 16;
+	finish_sql($_) foreach @sessions;
+	is(join(' ', map { $_->{states} } @sessions), ' ' x 15, 'look-ups beside each other');
+	cmp_ok(ask('SELECT count(*) FROM cpis.audit_event'), '>=', 2 * 65536, 'two chunks and more');
+	is(ask('SELECT count(*) FROM cpis.ledger_tile WHERE level = 1'), 2, 'two tiles of level 1');
+	is_whole('the trail is whole');
+	is(ask('SELECT checked = (SELECT count(*) FROM cpis.audit_event) FROM cpis_audit_verify()'), 't', 'every row was looked at');
+	is(ask('SET max_parallel_maintenance_workers = 0; SELECT event_id, problem FROM cpis_audit_verify()'), '|', 'without workers too');
+	my ($size, $root) = (split /\n/, checkpoint())[1, 2];
+	is(ask("SELECT bool_and(cpis_verify_inclusion(cpis_event_bytes(n), n, $size, cpis_inclusion_proof(n, $size), decode('$root', 'base64')))"
+			  . " FROM generate_series(0, $size - 1, 7919) n"), 't', 'inclusion in the whole tree');
+	my ($kept_size, $kept_root) = split /\|/, ask("SELECT tree_size, encode(root, 'hex') FROM cpis.checkpoint WHERE tree_size > 500 ORDER BY tree_size LIMIT 1");
+	is(ask("SELECT cpis_verify_consistency($kept_size, $size, cpis_consistency_proof($kept_size, $size), '\\x$kept_root', decode('$root', 'base64'))"),
+		't', 'consistency with an earlier one');
+
+	# The caller's own changes, which the workers see as well.
+	my $parent = q{ALTER TABLE cpis.ledger_tile DISABLE TRIGGER ALL;};
+	foreach my $case (
+		[ 'UPDATE cpis.ledger_tile SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE level = 1 AND tile = 1', '65536|tile 1 of level 1 has been changed' ],
+		[ 'DELETE FROM cpis.ledger_tile WHERE level = 1 AND tile = 0', '0|tile 0 of level 1 is missing' ],
+		[ 'UPDATE cpis.ledger_tile SET root = set_byte(root, 0, get_byte(root, 0) # 1) WHERE level = 0 AND tile = 300', '76800|tile 300 of level 0 has been changed' ])
+	{
+		my ($change, $problem) = @$case;
+		is(ask("BEGIN; $parent $change; SELECT event_id, problem FROM cpis_audit_verify(); ROLLBACK"), $problem, $change);
+	}
+
+	# Cancelled while it works, which the leader and its workers notice.
+	my $run = start_sql($node, "SET statement_timeout = 30;\nSELECT * FROM cpis_audit_verify()", user => ask('SELECT current_user'));
+	finish_sql($run);
+	is($run->{states}, '57014', 'it can be cancelled');
+	is(ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'"), 0, 'and leaves no worker');
+};
+
+# Last, for what is taken away does not come back.
+subtest 'events and tiles taken away for good: look-ups go on, and verification names them' => sub {
+	my $kept = checkpoint();
+	my $last = ask('SELECT max(event_id) FROM cpis.audit_event');
+	my $tile = int($last / 256) - 1;
+	my $gone = $last - 1;
+	$gone-- while $gone % 256 == 255;
+	my $log = -s $node->logfile;
+	ask(qq{
+		DO \$\$ DECLARE month regclass; BEGIN
+			FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass LOOP
+				EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', month);
+				EXECUTE format('DELETE FROM %s WHERE event_id = $gone', month);
+			END LOOP;
+		END \$\$;
+		ALTER TABLE cpis.ledger_tile DISABLE TRIGGER ALL;
+		DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile = $tile;
+		SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat;
+	});
+	is(run_sql($node, lookup_sql(2, 'afterwards'))->{out}, $last + 1, 'a look-up is answered, with the next number');
+	like(slurp_file($node->logfile, $log), qr/something is missing from the ledger/, 'the log says that something is missing');
+	is(ask('SELECT event_id, problem FROM cpis_audit_verify()'), $tile * 256 . "|tile $tile of level 0 is missing", 'verification names the tile');
+	is(ask("SELECT event_id, problem FROM cpis_audit_verify($tile * 256 + 256, $last)"), "$gone|the event is missing", 'and the event');
+	my ($rc, $out, $err) = $node->psql('postgres', "SELECT cpis_checkpoint_compare('$kept')");
+	like($err, qr/is missing from the ledger/, 'the kept checkpoint cannot be compared: something is missing');
+	look_up(300);
+	like(checkpoint(), qr/\Aexample/, 'checkpoints go on');
+	is(run_sql($node, lookup_sql(2, 'much later'))->{states}, '', 'and so do look-ups');
+};
+
+$node->stop;
+done_testing();
