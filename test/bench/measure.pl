@@ -7,7 +7,7 @@ use warnings;
 use Bench;
 use Report;
 
-my @all = qw(Lookup OpenLoop NhsNumber Growth Writer);
+my @all = qw(Lookup OpenLoop NhsNumber Growth Writer Ledger);
 my @parts = split ' ', $ENV{PARTS} || "@all";
 for my $part (@parts)
 {
