@@ -16,6 +16,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FingerprintKey key;
 	uint64_t	forward = FINGERPRINT_EMPTY;
 	uint64_t	backward = FINGERPRINT_EMPTY;
+	uint64_t	item;
 	size_t		items = size / 8;
 
 	fingerprint_key_make(&key, random);
@@ -29,9 +30,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (forward != backward)
 		abort();
+	item = fingerprint_text(&key, (const char *) data, size);
 	if (forward != 0 &&
-		fingerprint_add(&key, forward, fingerprint_text(&key, (const char *) data, size)) ==
-		fingerprint_add(&key, forward, fingerprint_number(&key, 1, size)))
+		fingerprint_add(&key, forward, item) ==
+		fingerprint_add(&key, forward, fingerprint_number(&key, item, size)))
 		abort();
 	return 0;
 }
