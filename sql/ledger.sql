@@ -26,7 +26,8 @@ CREATE TABLE cpis.ledger_tile (
 );
 ALTER TABLE cpis.ledger_tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
 REVOKE ALL ON TABLE cpis.ledger_tile FROM PUBLIC;
-CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile);
+-- With the roots: those of a level are read together, and lie far apart in the table.
+CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile) INCLUDE (root);
 SELECT pg_catalog.pg_extension_config_dump('cpis.ledger_tile', '');
 COMMENT ON TABLE cpis.ledger_tile IS 'full tiles of the tree (C2SP tlog-tiles), permanent, append-only';
 COMMENT ON COLUMN cpis.ledger_tile.level IS '0: leaf hashes; above: roots of the tiles of the level below';

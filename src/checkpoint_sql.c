@@ -154,7 +154,7 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 				 errdetail("The checkpoint is of \"%s\", this ledger is \"%s\".",
 						   checkpoint.origin, origin)));
 
-	if (checkpoint.size > LedgerTreeSize(reading))
+	if (checkpoint.size > LedgerLeaves(reading))
 		result = "behind";
 	else if (merkle_root(&reading->source, checkpoint.size, &root) &&
 			 merkle_equal(&root, &checkpoint.root))

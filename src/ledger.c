@@ -24,12 +24,16 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/visibilitymap.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "ledger.h"
 #include "miscadmin.h"
 #include "month.h"
 #include "relation.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -37,6 +41,11 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+
+/* Columns of the index on tiles. */
+#define INDEX_LEVEL 1
+#define INDEX_TILE 2
+#define INDEX_ROOT 3
 
 static bool read_tile(void *context, int level, uint64_t tile, int width,
 					  MerkleHash *hashes);
@@ -100,26 +109,32 @@ note_missing(LedgerReading *reading, const char *what, int64 number)
 }
 
 /*
- * A bytea of exactly so many bytes; false where it is anything else.
+ * A bytea of exactly so many bytes; false where it has others.
  */
 static bool
-take_bytes(HeapTuple tuple, TupleDesc descriptor, int attribute, void *bytes,
-		   int length)
+take_bytes(Datum value, void *bytes, int length)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attribute, descriptor, &isnull);
-	struct varlena *packed;
-	bool		fits;
+	struct varlena *packed = PG_DETOAST_DATUM_PACKED(value);
+	bool		fits = VARSIZE_ANY_EXHDR(packed) == length;
 
-	if (isnull)
-		return false;
-	packed = PG_DETOAST_DATUM_PACKED(value);
-	fits = VARSIZE_ANY_EXHDR(packed) == length;
 	if (fits)
 		memcpy(bytes, VARDATA_ANY(packed), length);
 	if ((Pointer) packed != DatumGetPointer(value))
 		pfree(packed);
 	return fits;
+}
+
+/*
+ * The same, of a column; false also where it is NULL.
+ */
+static bool
+take_column(HeapTuple tuple, TupleDesc descriptor, int attribute, void *bytes,
+			int length)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attribute, descriptor, &isnull);
+
+	return !isnull && take_bytes(value, bytes, length);
 }
 
 static int64
@@ -195,21 +210,30 @@ highest_checkpoint(LedgerReading *reading)
 }
 
 /*
- * How many leaves the tree has.  The trail says so; but where events have been
- * cut off its end, tiles or checkpoints may know that there were more, and their
- * numbers must not be given again.
+ * How many leaves trail and tiles have.
+ */
+int64
+LedgerLeaves(LedgerReading *reading)
+{
+	int64		in_trail = highest_event(reading) + 1;
+	int64		full_tiles;
+	ScanKeyData key;
+
+	ScanKeyInit(&key, TILE_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(0));
+	full_tiles = highest(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
+						 reading->snapshot, &key, 1, TILE_TILE) + 1;
+	return Max(in_trail, full_tiles * MERKLE_TILE_WIDTH);
+}
+
+/*
+ * How many leaves the tree should have.  Where events have been cut off the end,
+ * checkpoints may know that there were more, and their numbers must not be given
+ * again.
  */
 int64
 LedgerTreeSize(LedgerReading *reading)
 {
-	int64		in_trail = highest_event(reading) + 1;
-	int64		in_tiles;
-	ScanKeyData key;
-
-	ScanKeyInit(&key, TILE_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(0));
-	in_tiles = (highest(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
-						reading->snapshot, &key, 1, TILE_TILE) + 1) * MERKLE_TILE_WIDTH;
-	return Max(in_trail, Max(in_tiles, highest_checkpoint(reading)));
+	return Max(LedgerLeaves(reading), highest_checkpoint(reading));
 }
 
 /*
@@ -256,10 +280,10 @@ LedgerReadTile(LedgerReading *reading, int level, int64 tile,
 	{
 		if (result->rows++ == 0)
 			result->sound =
-				take_bytes(tuple, RelationGetDescr(reading->tiles), TILE_HASHES,
-						   result->hashes, TILE_LENGTH) &&
-				take_bytes(tuple, RelationGetDescr(reading->tiles), TILE_ROOT,
-						   result->root.bytes, SHA256_LENGTH);
+				take_column(tuple, RelationGetDescr(reading->tiles), TILE_HASHES,
+							result->hashes, TILE_LENGTH) &&
+				take_column(tuple, RelationGetDescr(reading->tiles), TILE_ROOT,
+							result->root.bytes, SHA256_LENGTH);
 	}
 	systable_endscan(scan);
 }
@@ -285,17 +309,35 @@ check_run(LedgerReading *reading, const char *what, int64 first, int width,
  * Take a hash into its place in a run.
  */
 static void
-take_hash(HeapTuple tuple, TupleDesc descriptor, int number_attribute,
-		  int hash_attribute, int64 first, int width, uint8 *times,
-		  MerkleHash *hashes)
+take_hash(int64 place, Datum hash, int width, uint8 *times, MerkleHash *hashes)
 {
-	int64		i = take_int64(tuple, descriptor, number_attribute) - first;
-
 	/* A row on a damaged page may not be what the index says. */
-	if (i < 0 || i >= width)
-		return;
-	if (take_bytes(tuple, descriptor, hash_attribute, hashes[i].bytes, SHA256_LENGTH))
-		times[i] = Min(times[i] + 1, 2);
+	if (place >= 0 && place < width &&
+		take_bytes(hash, hashes[place].bytes, SHA256_LENGTH))
+		times[place] = Min(times[place] + 1, 2);
+}
+
+/*
+ * The next row of a scan of the index on tiles, from the index alone where the
+ * page of the row is known to be visible to everybody; NULL at the end.
+ */
+static IndexTuple
+next_entry(IndexScanDesc scan, TupleTableSlot *slot, Buffer *visibility)
+{
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		visible;
+
+		if (VM_ALL_VISIBLE(scan->heapRelation, ItemPointerGetBlockNumber(tid), visibility))
+			return scan->xs_itup;
+		visible = index_fetch_heap(scan, slot);
+		ExecClearTuple(slot);
+		if (visible)
+			return scan->xs_itup;
+	}
+	return NULL;
 }
 
 /*
@@ -305,20 +347,34 @@ void
 LedgerReadRoots(LedgerReading *reading, int level, int64 first, int width,
 				MerkleHash *roots)
 {
+	Relation	index = index_open(CpisRelationOid(CPIS_LEDGER_TILE_IDX), AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(reading->tiles, NULL);
+	Buffer		visibility = InvalidBuffer;
 	uint8		times[MERKLE_TILE_WIDTH] = {0};
 	ScanKeyData keys[3];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	IndexScanDesc scan;
+	IndexTuple	entry;
 
-	ScanKeyInit(&keys[0], TILE_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(level));
-	ScanKeyInit(&keys[1], TILE_TILE, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
-	ScanKeyInit(&keys[2], TILE_TILE, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(first + width));
-	scan = systable_beginscan(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
-							  true, reading->snapshot, 3, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		take_hash(tuple, RelationGetDescr(reading->tiles), TILE_TILE, TILE_ROOT,
-				  first, width, times, roots);
-	systable_endscan(scan);
+	ScanKeyInit(&keys[0], INDEX_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(level));
+	ScanKeyInit(&keys[1], INDEX_TILE, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&keys[2], INDEX_TILE, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(first + width));
+	scan = CPIS_INDEX_BEGINSCAN(reading->tiles, index, reading->snapshot, 3);
+	scan->xs_want_itup = true;
+	index_rescan(scan, keys, 3, NULL, 0);
+	while ((entry = next_entry(scan, slot, &visibility)) != NULL)
+	{
+		bool		isnull[2];
+		Datum		tile = index_getattr(entry, INDEX_TILE, scan->xs_itupdesc, &isnull[0]);
+		Datum		root = index_getattr(entry, INDEX_ROOT, scan->xs_itupdesc, &isnull[1]);
+
+		if (!isnull[0] && !isnull[1])
+			take_hash(DatumGetInt64(tile) - first, root, width, times, roots);
+	}
+	index_endscan(scan);
+	if (BufferIsValid(visibility))
+		ReleaseBuffer(visibility);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
 	check_run(reading, "tile", first, width, times, roots);
 }
 
@@ -343,8 +399,15 @@ read_leaves(LedgerReading *reading, int64 first, int width, MerkleHash *leaves)
 		scan = systable_beginscan(month, MonthEventIdIndex(lfirst_oid(cell)), true,
 								  reading->snapshot, 2, keys);
 		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-			take_hash(tuple, RelationGetDescr(month), AUDIT_EVENT_ID, AUDIT_LEAF_HASH,
-					  first, width, times, leaves);
+		{
+			TupleDesc	descriptor = RelationGetDescr(month);
+			bool		isnull;
+			Datum		leaf = heap_getattr(tuple, AUDIT_LEAF_HASH, descriptor, &isnull);
+
+			if (!isnull)
+				take_hash(take_int64(tuple, descriptor, AUDIT_EVENT_ID) - first, leaf,
+						  width, times, leaves);
+		}
 		systable_endscan(scan);
 		table_close(month, NoLock);
 	}
@@ -460,8 +523,8 @@ LedgerCheckpointRead(HeapTuple tuple, TupleDesc descriptor,
 	bool		isnull;
 
 	checkpoint->tree_size = take_int64(tuple, descriptor, CHECKPOINT_TREE_SIZE);
-	checkpoint->root_is_sound = take_bytes(tuple, descriptor, CHECKPOINT_ROOT,
-										   checkpoint->root.bytes, SHA256_LENGTH);
+	checkpoint->root_is_sound = take_column(tuple, descriptor, CHECKPOINT_ROOT,
+											checkpoint->root.bytes, SHA256_LENGTH);
 	checkpoint->note = CpisTextAttribute(tuple, descriptor, CHECKPOINT_NOTE);
 	checkpoint->at = DatumGetTimestampTz(heap_getattr(tuple, CHECKPOINT_AT,
 													  descriptor, &isnull));

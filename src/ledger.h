@@ -86,6 +86,7 @@ extern Sha256 *LedgerSha256(void);
 extern LedgerReading *LedgerReadingBegin(Snapshot snapshot, bool lenient);
 extern void LedgerReadingEnd(LedgerReading *reading);
 
+extern int64 LedgerLeaves(LedgerReading *reading);
 extern int64 LedgerTreeSize(LedgerReading *reading);
 extern char *LedgerOrigin(LedgerReading *reading, int *rows);
 extern void LedgerReadTile(LedgerReading *reading, int level, int64 tile,

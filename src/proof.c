@@ -113,7 +113,7 @@ cpis_inclusion_proof(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	reading = LedgerReadingBegin(GetLatestSnapshot(), false);
-	present_size = LedgerTreeSize(reading);
+	present_size = LedgerLeaves(reading);
 	tree_size = PG_ARGISNULL(1) ? present_size : PG_GETARG_INT64(1);
 	if (tree_size < 0 || tree_size > present_size)
 		raise_no_such_tree(tree_size);
@@ -133,7 +133,7 @@ cpis_consistency_proof(PG_FUNCTION_ARGS)
 	int64		new_size = PG_GETARG_INT64(1);
 	MerkleProof proof;
 
-	if (new_size < 0 || new_size > LedgerTreeSize(reading))
+	if (new_size < 0 || new_size > LedgerLeaves(reading))
 		raise_no_such_tree(new_size);
 	if (old_size < 0 || old_size > new_size)
 		ereport(ERROR,
