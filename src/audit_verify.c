@@ -33,7 +33,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/paths.h"
+#include "spin_wait.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -88,16 +88,6 @@ VerifyHasProblem(Verifier *verifier)
 	return result;
 }
 
-static int64
-us_since(instr_time then)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	INSTR_TIME_SUBTRACT(now, then);
-	return INSTR_TIME_GET_MICROSEC(now);
-}
-
 /*
  * Count rows, and every now and then let interrupts come, free memory, and tell
  * how far it is.  row_context must not be in use.
@@ -116,7 +106,7 @@ VerifyProgress(Verifier *verifier, int64 rows)
 	pg_atomic_fetch_add_u64(&shared->checked, verifier->rows);
 	verifier->rows = 0;
 
-	if (verifier->is_leader && us_since(verifier->reported_at) > REPORT_EVERY_US)
+	if (verifier->is_leader && microseconds_since(verifier->reported_at) > REPORT_EVERY_US)
 	{
 		ereport(NOTICE,
 				(errmsg("verified " INT64_FORMAT " of " INT64_FORMAT " events",
