@@ -246,6 +246,9 @@ verify(VerifyShared *plan)
 	verifier = verifier_open(shared);
 	notices = VerifyNoticesRead(verifier);
 	verify_chunks(verifier);
+	/* Without events there is no chunk for the checkpoint of none. */
+	if (shared->whole && shared->end == 0)
+		VerifyCheckpoints(verifier, -1, 0);
 	verifier_close(verifier);
 	WaitForParallelWorkersToFinish(context);
 

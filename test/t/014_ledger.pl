@@ -101,6 +101,9 @@ sub is_whole
 }
 
 subtest 'without a key: three lines, and everybody is told' => sub {
+	is(ask('SELECT cpis_checkpoint()'), "example.org/cpis\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
+		'a checkpoint of no events');
+	is(ask('SELECT checked, event_id, problem FROM cpis_audit_verify()'), '0||', 'a trail without events is whole');
 	look_up(3);
 	my $note = checkpoint();
 	like($note, qr{\Aexample\.org/cpis\n3\n\S{44}\n\z}, 'an unsigned checkpoint');
