@@ -212,6 +212,7 @@ verify_rest(VerifyShared *shared, uint64 notices)
 		VerifyNoticesFind(verifier);
 	if (!VerifyHasProblem(verifier) && shared->whole)
 	{
+		VerifyNoOtherEvents(verifier);
 		VerifyUpperTiles(verifier);
 		VerifyLedgerCounts(verifier);
 	}

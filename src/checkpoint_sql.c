@@ -89,7 +89,7 @@ whole_note(const text *note)
 
 /*
  * cpis_checkpoint_verify(note, verifier_key) -> boolean: is it a checkpoint, and
- * signed with the key?  22023 where the key is none.
+ * signed with a key of its own origin, this one?  22023 where the key is none.
  */
 Datum
 cpis_checkpoint_verify(PG_FUNCTION_ARGS)
@@ -109,7 +109,8 @@ cpis_checkpoint_verify(PG_FUNCTION_ARGS)
 
 	PG_RETURN_BOOL(note_verify(note, strlen(note), &key) == NOTE_VERIFIED &&
 				   note_split(note, strlen(note), &text_length) &&
-				   checkpoint_parse(note, text_length, &checkpoint));
+				   checkpoint_parse(note, text_length, &checkpoint) &&
+				   strcmp(checkpoint.origin, key.name) == 0);
 }
 
 /*

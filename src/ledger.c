@@ -42,6 +42,12 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+/* A tree of more events would take longer than there are servers. */
+#define LEDGER_SIZE_MOST (INT64CONST(1) << 53)
+
+/* The most checkpoints among which the newest that is signed is looked for. */
+#define CHECKPOINTS_LOOKED_AT 1000
+
 /* Columns of the index on tiles. */
 #define INDEX_LEVEL 1
 #define INDEX_TILE 2
@@ -146,8 +152,9 @@ take_int64(HeapTuple tuple, TupleDesc descriptor, int attribute)
 }
 
 /*
- * The highest number in the last column of an index, of the rows that match the
- * keys; -1 for none.
+ * The highest number in a column, by an index that ends with it, of the rows that
+ * match the keys; -1 for none.  A number that no ledger reaches, or none, is
+ * somebody's who wants to stop look-ups or to hide rows: it does not count.
  */
 static int64
 highest(Relation table, Oid index_oid, Snapshot snapshot, ScanKey keys,
@@ -159,9 +166,18 @@ highest(Relation table, Oid index_oid, Snapshot snapshot, ScanKey keys,
 	int64		result = -1;
 
 	scan = systable_beginscan_ordered(table, index, snapshot, nkeys, keys);
-	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
-	if (HeapTupleIsValid(tuple))
-		result = take_int64(tuple, RelationGetDescr(table), attribute);
+	while (result < 0 &&
+		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, attribute, RelationGetDescr(table), &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!isnull && DatumGetInt64(value) < LEDGER_SIZE_MOST)
+			result = Max(DatumGetInt64(value), -1);
+		if (!isnull && DatumGetInt64(value) < 0)
+			break;
+	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 	return result;
@@ -534,7 +550,7 @@ LedgerCheckpointRead(HeapTuple tuple, TupleDesc descriptor,
 
 /*
  * The checkpoint of the largest tree, perhaps only of those that are signed;
- * false where there is none.
+ * false where there is none, or none among the newest thousand.
  */
 bool
 LedgerNewestCheckpoint(LedgerReading *reading, bool signed_only,
@@ -548,8 +564,8 @@ LedgerNewestCheckpoint(LedgerReading *reading, bool signed_only,
 	HeapTuple	tuple;
 	bool		found = false;
 
-	while (!found &&
-		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	for (int i = 0; !found && i < CHECKPOINTS_LOOKED_AT &&
+		 HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		LedgerCheckpointRead(tuple, RelationGetDescr(table), checkpoint);

@@ -65,6 +65,7 @@ extern void VerifyProgress(Verifier *verifier, int64 rows);
 
 extern void VerifyEvents(Verifier *verifier, int64 first, int64 end);
 extern void VerifyCheckpoints(Verifier *verifier, int64 above, int64 up_to);
+extern void VerifyNoOtherEvents(Verifier *verifier);
 extern void VerifyUpperTiles(Verifier *verifier);
 extern void VerifyLedgerCounts(Verifier *verifier);
 extern uint64 VerifyNoticesRead(Verifier *verifier);

@@ -133,7 +133,7 @@ VerifyCheckpoints(Verifier *verifier, int64 above, int64 up_to)
 }
 
 /*
- * How many rows a table has, and the lowest number in a column.
+ * How many rows a table has.
  */
 static int64
 count_rows(Verifier *verifier, CpisRelation relation)

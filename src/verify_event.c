@@ -256,3 +256,26 @@ VerifyUpperTiles(Verifier *verifier)
 		}
 	}
 }
+
+/*
+ * Verify that no event has a number that is none of the tree's.
+ */
+void
+VerifyNoOtherEvents(Verifier *verifier)
+{
+	TupleTableSlot *slot;
+	int64		event_id;
+
+	EventScanBegin(verifier->trail, PG_INT64_MIN, 0);
+	slot = EventScanNext(verifier->trail, &event_id);
+	EventScanEnd(verifier->trail);
+	if (slot == NULL)
+	{
+		EventScanBegin(verifier->trail, verifier->shared->tree_size, PG_INT64_MAX);
+		slot = EventScanNext(verifier->trail, &event_id);
+		EventScanEnd(verifier->trail);
+	}
+	if (slot != NULL)
+		VerifyProblem(verifier, Max(verifier->shared->tree_size - 1, 0),
+					  "there is an event with the number " INT64_FORMAT, event_id);
+}

@@ -122,7 +122,13 @@ VerifyNoticesRead(Verifier *verifier)
 		MemoryContext context = MemoryContextSwitchTo(verifier->row_context);
 
 		slot_getallattrs(slot);
-		read_notice(verifier, slot, &notices);
+		if (slot->tts_isnull[NOTIFICATION_LOCAL_AUTHORITY - 1] ||
+			slot->tts_isnull[NOTIFICATION_NOTIFICATION_NO - 1] ||
+			slot->tts_isnull[NOTIFICATION_EVENT_ID - 1])
+			VerifyProblem(verifier, verifier->shared->first,
+						  "a notice has no authority, number or event");
+		else
+			read_notice(verifier, slot, &notices);
 		MemoryContextSwitchTo(context);
 		VerifyProgress(verifier, 0);
 	}
@@ -209,8 +215,10 @@ event_tells_of(Verifier *verifier, int64 event_id, const AuditNotice *notice)
 	EventScanBegin(verifier->trail, event_id, event_id + 1);
 	while (!tells && (slot = EventScanNext(verifier->trail, &found_id)) != NULL)
 	{
+		MemoryContext context = MemoryContextSwitchTo(verifier->row_context);
 		int			n = AuditRowNotices(slot->tts_values, slot->tts_isnull, notices);
 
+		MemoryContextSwitchTo(context);
 		for (int i = 0; i < n; i++)
 			tells = tells ||
 				(notices[i].notification_no == notice->notification_no &&

@@ -26,7 +26,7 @@ SELECT count(*) >= 600 AS many, count(*) % 256 <> 0 AS beyond FROM cpis.audit_ev
 -- So that a tile ends and another begins among these events.
 SELECT min(event_id) AS first, max(event_id) AS last, (min(event_id) / 256 + 1) * 256 AS tile FROM cpis.audit_event WHERE request_id LIKE 'ledger %' \gset
 
-SELECT plan(166);
+SELECT plan(169);
 
 -- The tree, computed once more by its definition (RFC 9162, section 2.1.1).
 CREATE FUNCTION tree_root(hashes bytea[]) RETURNS bytea LANGUAGE plpgsql AS $$
@@ -190,6 +190,13 @@ SELECT is(tampered(command, :first), problem, name) FROM (VALUES
 SELECT is(tampered('INSERT INTO MONTH SELECT (e).* FROM (SELECT jsonb_populate_record(m, jsonb_build_object(''event_id'',
 	(SELECT max(event_id) + 1 FROM cpis.audit_event))) AS e FROM MONTH m WHERE event_id = EVENT) AS copied', :first),
 	(:last + 1 - :first) || ': the event has been changed: it does not have its leaf hash', 'inserted at the end');
+
+-- Numbers that are none of the tree's.
+SELECT is(tampered('INSERT INTO MONTH SELECT (e).* FROM (SELECT jsonb_populate_record(m, jsonb_build_object(''event_id'', ' || number
+	|| ')) AS e FROM MONTH m WHERE event_id = EVENT) AS copied', :first), (:last - :first) || ': there is an event with the number ' || number, number || ' inserted')
+	FROM unnest(ARRAY[-5, 9223372036854775806]) AS number;
+SELECT is(tampered('ALTER TABLE cpis.notification ALTER local_authority DROP NOT NULL; UPDATE cpis.notification SET local_authority = NULL WHERE event_id = EVENT', :in_tile),
+	-:in_tile || ': a notice has no authority, number or event', 'a notice of nobody');
 
 -- Somebody who knows how makes the leaf hash anew: the tile, or else the checkpoint tells.
 CREATE FUNCTION forge(event bigint) RETURNS void LANGUAGE plpgsql AS $$
