@@ -24,6 +24,7 @@ OBJS = \
 	src/month.o \
 	src/nhs_number.o \
 	src/notification.o \
+	src/pem_key.o \
 	src/proof.o \
 	src/queue.o \
 	src/reference.o \
@@ -65,8 +66,9 @@ REGRESS_OPTS = --inputdir=test --load-extension=cpis
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --load-extension=cpis
 # The pure C files that have a unit test and a fuzzer, and what each needs beside itself.
-PURE = fingerprint mod11 merkle signed_note
+PURE = fingerprint mod11 merkle pem_key signed_note
 merkle_needs = src/sha256.c -lcrypto
+pem_key_needs = src/signed_note.c src/sha256.c -lcrypto
 signed_note_needs = src/sha256.c -lcrypto
 
 EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)
@@ -105,10 +107,10 @@ META.json: META.json.in cpis.control
 	sed 's/@VERSION@/$(EXTVERSION)/' META.json.in > $@
 
 # The pure C files on their own, without PostgreSQL.
-test/unit/%_test: test/unit/%_test.c src/%.c $(wildcard src/*.h) src/sha256.c
+test/unit/%_test: test/unit/%_test.c src/%.c $(wildcard src/*.h) src/sha256.c src/signed_note.c
 	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -Isrc -o $@ test/unit/$*_test.c src/$*.c $($*_needs)
 
-test/fuzz/%_fuzz: test/fuzz/%_fuzz.c src/%.c $(wildcard src/*.h) src/sha256.c
+test/fuzz/%_fuzz: test/fuzz/%_fuzz.c src/%.c $(wildcard src/*.h) src/sha256.c src/signed_note.c
 	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isrc -o $@ test/fuzz/$*_fuzz.c src/$*.c $($*_needs)
 
 .PHONY: unit dist

@@ -8,13 +8,15 @@
  * and the old one after it, and both sign.  The file must be a plain one of the
  * server's user that nobody else may read.
  *
- * It is read for each checkpoint, at most once in cpis.checkpoint_interval: so a
- * new key needs no restart, and between two checkpoints the process has no
- * private key in its memory.  What was read is overwritten before it is freed.
+ * It is read for each checkpoint, at most once in cpis.checkpoint_interval, and
+ * when somebody looks at the status: so a new key needs no restart, and between
+ * two checkpoints the process has no private key in its memory.  What was read
+ * is overwritten before it is freed.
  *
- * Nothing here raises an error: without a key, checkpoints are made unsigned,
- * and everybody is told why.  Between SigningKeysRead() and SigningKeysFree() an
- * error leaves keys in memory that no context frees: callers must see to that.
+ * Without a key, checkpoints are made unsigned, and everybody is told why:
+ * nothing here raises an error once the file is open.  Between SigningKeysRead()
+ * and SigningKeysFree() an error would leave keys in memory that no context
+ * frees: callers must see to that.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,9 +29,9 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include "ledger.h"
+#include "pem_key.h"
 #include "signing_key.h"
 
 /* No file with a few keys is longer. */
@@ -98,30 +100,38 @@ read_file(char *buffer, SigningKeys *keys)
 }
 
 /*
- * No passphrase: the server could not be told it without keeping it.
+ * Is it one of the keys that have been taken?
  */
-static int
-no_passphrase(char *buffer, int size, int writing, void *context)
+static bool
+is_there(const SigningKeys *keys, const uint8_t *public_key)
 {
-	return -1;
+	for (int i = 0; i < keys->n; i++)
+	{
+		if (memcmp(keys->public_keys[i].public_key, public_key, ED25519_KEY_LENGTH) == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
  * Take one key; false where it will not do.
  */
 static bool
-take_key(EVP_PKEY *private_key, const char *name, SigningKeys *keys)
+take_key(const uint8_t *bytes, const char *name, SigningKeys *keys)
 {
-	uint8_t		bytes[ED25519_KEY_LENGTH];
-	size_t		length = sizeof(bytes);
+	EVP_PKEY   *private_key = keys->n == SIGNING_KEYS_MOST ? NULL :
+		EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, bytes, PEM_KEY_LENGTH);
+	uint8_t		public_key[ED25519_KEY_LENGTH];
+	size_t		length = sizeof(public_key);
 
 	if (keys->n == SIGNING_KEYS_MOST)
 		set_problem(keys, "has too many keys");
-	else if (EVP_PKEY_get_base_id(private_key) != EVP_PKEY_ED25519 ||
-			 EVP_PKEY_get_raw_public_key(private_key, bytes, &length) != 1)
-		set_problem(keys, "has a key that is not Ed25519");
-	else if (!note_key_make(LedgerSha256(), name, bytes, &keys->public_keys[keys->n]))
-		set_problem(keys, "has a key that cannot be named");
+	else if (private_key == NULL ||
+			 EVP_PKEY_get_raw_public_key(private_key, public_key, &length) != 1 ||
+			 !note_key_make(LedgerSha256(), name, public_key, &keys->public_keys[keys->n]))
+		set_problem(keys, "has a key that cannot be used");
+	else if (is_there(keys, public_key))
+		set_problem(keys, "has the same key twice");
 	else
 	{
 		keys->private_keys[keys->n++] = private_key;
@@ -132,46 +142,31 @@ take_key(EVP_PKEY *private_key, const char *name, SigningKeys *keys)
 }
 
 /*
- * How many things in PEM the file's contents have.
- */
-static int
-count_pem(const char *contents)
-{
-	int			n = 0;
-
-	while ((contents = strstr(contents, "-----BEGIN ")) != NULL)
-	{
-		n++;
-		contents++;
-	}
-	return n;
-}
-
-/*
  * Take all keys of the file's contents, or none.
  */
 static void
-take_keys(const char *contents, const char *name, SigningKeys *keys)
+take_keys(const char *contents, int length, const char *name, SigningKeys *keys)
 {
-	BIO		   *bio = BIO_new_mem_buf(contents, -1);
-	EVP_PKEY   *private_key;
+	uint8_t		key[PEM_KEY_LENGTH];
+	size_t		at = 0;
+	PemKeyFound found;
 
-	if (bio == NULL)
+	while ((found = pem_key_next(contents, length, &at, key)) == PEM_KEY_FOUND)
 	{
-		set_problem(keys, "cannot be read");
-		return;
-	}
-	while ((private_key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)) != NULL)
-	{
-		if (!take_key(private_key, name, keys))
+		if (!take_key(key, name, keys))
 			break;
 	}
+	OPENSSL_cleanse(key, sizeof(key));
 	ERR_clear_error();
-	BIO_free(bio);
-	if (keys->problem[0] == '\0' && (keys->n == 0 || keys->n != count_pem(contents)))
-		set_problem(keys, "has something else than Ed25519 keys in PEM without passphrase");
+	if (found == PEM_KEY_OF_OTHER_KIND)
+		set_problem(keys, "has a key that is not Ed25519");
+	else if (found == PEM_KEY_SOMETHING_ELSE)
+		set_problem(keys, "has something else than private keys in PEM without passphrase");
+	else if (found == PEM_KEY_END && keys->n == 0)
+		set_problem(keys, "has no private key in PEM");
 	if (keys->problem[0] != '\0')
 		SigningKeysFree(keys);
+	keys->npublic = keys->n;
 }
 
 /*
@@ -180,8 +175,11 @@ take_keys(const char *contents, const char *name, SigningKeys *keys)
 void
 SigningKeysRead(const char *name, SigningKeys *keys)
 {
-	char		contents[KEY_FILE_MOST + 1];
+	char		contents[KEY_FILE_MOST];
 	int			length;
+
+	/* This alone may raise an error. */
+	(void) LedgerSha256();
 
 	memset(keys, 0, sizeof(SigningKeys));
 	if (cpis_signing_key_file == NULL || cpis_signing_key_file[0] == '\0')
@@ -191,10 +189,7 @@ SigningKeysRead(const char *name, SigningKeys *keys)
 	}
 	length = read_file(contents, keys);
 	if (length >= 0)
-	{
-		contents[length] = '\0';
-		take_keys(contents, name, keys);
-	}
+		take_keys(contents, length, name, keys);
 	OPENSSL_cleanse(contents, sizeof(contents));
 }
 
@@ -218,7 +213,7 @@ SigningKeySign(const SigningKeys *keys, int i, const char *text, size_t length,
 }
 
 /*
- * Give the keys up; OpenSSL overwrites them.
+ * Give the private keys up; OpenSSL overwrites them.
  */
 void
 SigningKeysFree(SigningKeys *keys)

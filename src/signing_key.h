@@ -19,6 +19,7 @@
 typedef struct SigningKeys
 {
 	int			n;				/* 0: nothing can be signed */
+	int			npublic;		/* stays when the private ones are given up */
 	NoteKey		public_keys[SIGNING_KEYS_MOST];
 	void	   *private_keys[SIGNING_KEYS_MOST];	/* EVP_PKEY */
 	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why n is 0 */

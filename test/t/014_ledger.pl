@@ -128,11 +128,13 @@ subtest 'a file that will not do: not signed, and why' => sub {
 	like($problem->(), qr/without passphrase/, 'a key with a passphrase');
 	make_key($key_file);
 	append_to_file($key_file, "-----BEGIN PRIVATE KEY-----\nbm8=\n-----END PRIVATE KEY-----\n");
-	like($problem->(), qr/something else/, 'a key and nonsense');
+	like($problem->(), qr/not Ed25519/, 'a key and nonsense');
+	system_or_bail('openssl', 'req', '-x509', '-key', $key_file, '-subj', '/CN=none', '-out', $key_file);
+	like($problem->(), qr/something else/, 'a certificate');
 	unlink $key_file;
 	append_to_file($key_file, "nonsense\n");
 	chmod 0600, $key_file;
-	like($problem->(), qr/something else/, 'nonsense');
+	like($problem->(), qr/no private key/, 'nonsense');
 	append_to_file($key_file, 'x' x 20000);
 	like($problem->(), qr/too long/, 'too long');
 	unlink $key_file;
@@ -165,6 +167,43 @@ subtest 'a key: signed as C2SP says, and its first use is an event' => sub {
 	look_up(1);
 	isnt(checkpoint(), $note, 'growth, another one');
 	is(ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'"), 1, 'but no other event');
+};
+
+# All that a process can write to in its memory, or nothing where it cannot be read.
+sub memory_of
+{
+	my ($pid) = @_;
+	my $memory = '';
+	open my $maps, '<', "/proc/$pid/maps" or return '';
+	open my $mem, '<:raw', "/proc/$pid/mem" or return '';
+	while (<$maps>)
+	{
+		my ($from, $to) = /^([0-9a-f]+)-([0-9a-f]+) rw-p/ or next;
+		sysseek($mem, hex $from, 0) && sysread($mem, $memory, hex($to) - hex($from), length $memory);
+	}
+	return $memory;
+}
+
+subtest 'a key that has signed is nowhere in memory' => sub {
+	my $private = `openssl pkey -in $key_file -outform DER`;
+	my $session = $node->background_psql('postgres');
+	look_up(1);
+	my ($text) = note_parts(checkpoint());
+	foreach my $process (
+		[ 'the writer', ask('SELECT writer_pid FROM cpis_stat') ],
+		[ 'who has seen the status', $session->query_safe('SELECT pg_backend_pid() FROM cpis_ledger_status') ])
+	{
+		my ($name, $pid) = @$process;
+		my $memory = memory_of($pid);
+		SKIP:
+		{
+			skip 'the memory of a process cannot be read here', 3 if $memory eq '';
+			isnt(index($memory, 'example.org/cpis'), -1, "$name: the name of the ledger is found");
+			is(index($memory, substr($private, -32, 16)), -1, 'the key is not');
+			is(index($memory, substr(encode_base64($private, ''), -20)), -1, 'nor its base64');
+		}
+	}
+	$session->quit;
 };
 
 subtest 'rotation: an event signed under both keys' => sub {
