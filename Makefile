@@ -9,6 +9,7 @@ OBJS = \
 	src/audit_verify.o \
 	src/bulk_insert.o \
 	src/checkpoint.o \
+	src/checkpoint_row.o \
 	src/checkpoint_sql.o \
 	src/cpis.o \
 	src/entitlement.o \

@@ -40,17 +40,19 @@ CREATE TABLE cpis.checkpoint (
 	root bytea NOT NULL,
 	note text COLLATE "C" NOT NULL,
 	verifier_keys text[] COLLATE "C" NOT NULL,
-	at timestamptz NOT NULL
+	at timestamptz NOT NULL,
+	seal bytea NOT NULL
 );
 REVOKE ALL ON TABLE cpis.checkpoint FROM PUBLIC;
 CREATE INDEX checkpoint_tree_size_idx ON cpis.checkpoint (tree_size);
 SELECT pg_catalog.pg_extension_config_dump('cpis.checkpoint', '');
-COMMENT ON TABLE cpis.checkpoint IS 'checkpoints of the ledger: those handed out, one a minute while it grows, one when the writer leaves; append-only';
+COMMENT ON TABLE cpis.checkpoint IS 'checkpoints of the ledger: those handed out, one a minute while it grows, one when the writer leaves; each sealed with the one before it; append-only';
 COMMENT ON COLUMN cpis.checkpoint.tree_size IS 'number of events covered: 0 to tree_size - 1';
 COMMENT ON COLUMN cpis.checkpoint.root IS 'root of the tree over them, 32 bytes';
 COMMENT ON COLUMN cpis.checkpoint.note IS 'the checkpoint as handed out (C2SP tlog-checkpoint): a signed note, or its three lines where there was no key';
 COMMENT ON COLUMN cpis.checkpoint.verifier_keys IS 'keys that signed it, as cpis_checkpoint_verify() takes them; empty where there was none';
 COMMENT ON COLUMN cpis.checkpoint.at IS 'when it was made';
+COMMENT ON COLUMN cpis.checkpoint.seal IS 'SHA-256 over "cpis/checkpoint/1", line feed, seal of the checkpoint before, at, note; 32 bytes';
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.ledger
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('The ledger is append-only.');
@@ -174,5 +176,5 @@ COMMENT ON COLUMN cpis_ledger_status.tree_size IS 'number of events in it';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_tree_size IS 'number of events that the newest checkpoint covers; NULL where there is none';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_at IS 'when the newest checkpoint was made';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_verifier_keys IS 'keys that signed it';
-COMMENT ON COLUMN cpis_ledger_status.verifier_keys IS 'keys that would sign a checkpoint now';
+COMMENT ON COLUMN cpis_ledger_status.verifier_keys IS 'keys that would sign a checkpoint now; NULL before the ledger has a name';
 COMMENT ON COLUMN cpis_ledger_status.key_problem IS 'why checkpoints are not signed; NULL where they are';

@@ -31,6 +31,7 @@
 #include "audit_event.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "spin_wait.h"
@@ -64,6 +65,8 @@ VerifyProblem(Verifier *verifier, int64 event_id, const char *format,...)
 	va_start(args, format);
 	vsnprintf(problem, sizeof(problem), format, args);
 	va_end(args);
+	/* Where it was cut off, no character may have been. */
+	problem[pg_mbcliplen(problem, strlen(problem), sizeof(problem) - 1)] = '\0';
 
 	SpinLockAcquire(&shared->mutex);
 	if (shared->problem_event < 0 || event_id < shared->problem_event)
@@ -126,8 +129,8 @@ verifier_open(VerifyShared *shared)
 	verifier->is_leader = !IsParallelWorker();
 	verifier->notices = FINGERPRINT_EMPTY;
 	verifier->reading = LedgerReadingBegin(GetActiveSnapshot(), true);
-	verifier->trail = EventTrailOpen(verifier->reading->months, verifier->reading->snapshot);
-	verifier->origin = LedgerOrigin(verifier->reading, &names);
+	verifier->trail = EventTrailOpen(LedgerMonths(verifier->reading), verifier->reading->snapshot);
+	verifier->origin = LedgerOrigin(verifier->reading, &verifier->created_at, &names);
 	verifier->row_context = AllocSetContextCreate(CurrentMemoryContext, "cpis verify",
 												  ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&verifier->buffer);
@@ -147,6 +150,8 @@ verifier_close(Verifier *verifier)
 	SpinLockAcquire(&shared->mutex);
 	shared->notices = fingerprint_join(shared->notices, verifier->notices);
 	shared->checkpoints += verifier->checkpoints;
+	shared->key_events += verifier->key_events;
+	shared->key_changes += verifier->key_changes;
 	SpinLockRelease(&shared->mutex);
 
 	EventTrailClose(verifier->trail);
@@ -214,6 +219,7 @@ verify_rest(VerifyShared *shared, uint64 notices)
 	{
 		VerifyNoOtherEvents(verifier);
 		VerifyUpperTiles(verifier);
+		VerifyKeyEvents(verifier);
 		VerifyLedgerCounts(verifier);
 	}
 	verifier->rows = 0;

@@ -10,10 +10,14 @@
  * began to grow beyond the last; and before the writer leaves.  Each is kept in
  * cpis.checkpoint.
  *
+ * Who asks too early is told when to ask again, and how many events there are:
+ * any checkpoint of so many will do then, so that he waits for one alone,
+ * however much is recorded meanwhile.
+ *
  * Keys.  When a key signs for the first time, or signs no more, that is an event
  * (action "key"), which the checkpoint covers that the new keys sign - both, the
- * new one and the old, while both are in the file.  To have no key at all is no
- * event.
+ * new one and the old, while both are in the file.  checkpoint_row.c has the
+ * rule, by which verification checks it.
  *
  * What is known of the newest checkpoint is kept in the writer's memory, and to
  * be forgotten with the rest of the trail when a transaction fails.
@@ -25,6 +29,7 @@
 #include "bulk_insert.h"
 #include "catalog/pg_type.h"
 #include "checkpoint.h"
+#include "checkpoint_row.h"
 #include "ledger_edge.h"
 #include "relation.h"
 #include "storage/lmgr.h"
@@ -43,9 +48,10 @@ typedef struct Newest
 	bool		known;
 	int64		tree_size;		/* -1: there is none */
 	TimestampTz at;
-	bool		is_signed;
+	MerkleHash	seal;
 	char		note[CHECKPOINT_NOTE_SIZE]; /* empty: none that will do */
-	int			nsigners;		/* of the newest that is signed */
+	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* empty, unsigned: not known */
+	int			nsigners;
 	char		signers[SIGNING_KEYS_MOST][NOTE_VERIFIER_KEY_SIZE];
 } Newest;
 
@@ -56,6 +62,7 @@ int			cpis_checkpoint_interval = 1000;
 
 static Newest newest;
 static TimestampTz behind_since = 0;	/* 0: the newest covers everything */
+static bool put_off = false;	/* has the last one failed? */
 
 /*
  * Read the newest checkpoint again when it is next needed.
@@ -79,7 +86,7 @@ static void
 read_newest(void)
 {
 	LedgerReading *reading;
-	LedgerCheckpoint checkpoint;
+	CheckpointRow row;
 
 	if (newest.known)
 		return;
@@ -87,19 +94,16 @@ read_newest(void)
 	memset(&newest, 0, sizeof(newest));
 	newest.tree_size = -1;
 	reading = LedgerReadingBegin(GetLatestSnapshot(), true);
-	if (LedgerNewestCheckpoint(reading, false, &checkpoint))
-	{
-		newest.tree_size = checkpoint.tree_size;
-		newest.at = checkpoint.at;
-		newest.is_signed = (checkpoint.verifier_keys != NIL);
-		if (checkpoint.note != NULL && strlen(checkpoint.note) < sizeof(newest.note))
-			strcpy(newest.note, checkpoint.note);
-	}
-	if (LedgerNewestCheckpoint(reading, true, &checkpoint))
+	if (CheckpointRowNewest(reading, PG_INT64_MAX, false, &row))
 	{
 		ListCell   *cell;
 
-		foreach(cell, checkpoint.verifier_keys)
+		newest.tree_size = row.tree_size;
+		newest.at = row.at;
+		newest.seal = row.seal;
+		if (row.note != NULL && strlen(row.note) < sizeof(newest.note))
+			strcpy(newest.note, row.note);
+		foreach(cell, row.verifier_keys)
 		{
 			if (newest.nsigners < SIGNING_KEYS_MOST)
 				strlcpy(newest.signers[newest.nsigners++], lfirst(cell),
@@ -119,15 +123,17 @@ CheckpointNoteGrowth(TimestampTz now)
 {
 	if (behind_since == 0 || behind_since > now)
 		behind_since = now;
+	put_off = false;
 }
 
 /*
- * Are there events without a checkpoint?
+ * Are there events without a checkpoint that should have one before the writer
+ * leaves?
  */
 bool
 CheckpointIsBehind(void)
 {
-	return behind_since != 0;
+	return behind_since != 0 && !put_off;
 }
 
 /*
@@ -137,20 +143,22 @@ CheckpointIsBehind(void)
 long
 CheckpointDueIn(TimestampTz now)
 {
-	if (!CheckpointIsBehind())
+	if (behind_since == 0)
 		return -1;
 	return TimestampDifferenceMilliseconds(now,
 										   TimestampTzPlusMilliseconds(behind_since, CHECKPOINT_WITHIN_MS));
 }
 
 /*
- * Put the checkpoint that nobody asked for off until there are more events: this
- * one has failed.
+ * The checkpoint that nobody asked for has failed: try again as if the ledger
+ * had only now begun to grow, and, as long as it does not, without keeping the
+ * writer from leaving.
  */
 void
-CheckpointPutOff(void)
+CheckpointPutOff(TimestampTz now)
 {
-	behind_since = 0;
+	behind_since = now;
+	put_off = true;
 }
 
 /*
@@ -167,60 +175,63 @@ too_early_by(TimestampTz now)
 	return TimestampDifferenceMilliseconds(now, earliest) + 1;
 }
 
+/*
+ * May the newest checkpoint be handed out to who wants so many events covered?
+ * Unsigned, only where it is known why.
+ */
 static bool
-is_signer(const char *key)
+newest_covers(int64 size)
 {
-	for (int i = 0; i < newest.nsigners; i++)
-	{
-		if (strcmp(newest.signers[i], key) == 0)
-			return true;
-	}
-	return false;
+	return newest.known && newest.tree_size >= size && newest.note[0] != '\0' &&
+		(newest.nsigners > 0 || newest.problem[0] != '\0');
 }
 
-static AuditEvent *
-key_event(const char *what, const char *key)
+static void
+reply_with_newest(CheckpointReply *reply)
 {
-	AuditEvent *event = palloc(sizeof(AuditEvent));
-
-	AuditEventInit(event, "key");
-	strlcpy(event->outcome, "done", sizeof(event->outcome));
-	snprintf(event->detail, sizeof(event->detail), "%s %s", what, key);
-	return event;
+	reply->retry_after_ms = 0;
+	strcpy(reply->note, newest.note);
+	strcpy(reply->problem, newest.problem);
 }
 
 /*
- * Compare the keys with those that signed last; an event for each that is new or
- * gone.  Answers how many.
+ * The verifier keys of those that signed the newest checkpoint.
  */
-static int
-key_events(char (*keys)[NOTE_VERIFIER_KEY_SIZE], int nkeys, AuditEvent **events)
+static List *
+newest_signers(void)
 {
-	int			n = 0;
+	List	   *result = NIL;
 
-	if (nkeys == 0)
-		return 0;
-	for (int i = 0; i < nkeys; i++)
-	{
-		if (!is_signer(keys[i]))
-			events[n++] = key_event("added", keys[i]);
-	}
 	for (int i = 0; i < newest.nsigners; i++)
-	{
-		bool		still = false;
-
-		for (int k = 0; k < nkeys; k++)
-			still = still || strcmp(newest.signers[i], keys[k]) == 0;
-		if (!still)
-			events[n++] = key_event("removed", newest.signers[i]);
-	}
-	return n;
+		result = lappend(result, newest.signers[i]);
+	return result;
 }
 
 /*
- * Append the signatures to a note; false where one cannot be made.
+ * Append an event for each change of keys.
  */
-static bool
+static void
+append_key_events(const List *changes, TimestampTz now)
+{
+	AuditEvent **events = palloc(list_length(changes) * sizeof(AuditEvent *));
+	ListCell   *cell;
+
+	foreach(cell, changes)
+	{
+		AuditEvent *event = palloc(sizeof(AuditEvent));
+
+		AuditEventInit(event, KEY_EVENT_ACTION);
+		strlcpy(event->outcome, "done", sizeof(event->outcome));
+		strlcpy(event->detail, lfirst(cell), sizeof(event->detail));
+		events[foreach_current_index(cell)] = event;
+	}
+	TrailAppend(events, list_length(changes), now);
+}
+
+/*
+ * Append the signatures to a note.
+ */
+static void
 sign(const SigningKeys *keys, char *note)
 {
 	size_t		text_length = strlen(note);
@@ -232,29 +243,37 @@ sign(const SigningKeys *keys, char *note)
 		uint8_t		signature[ED25519_SIGNATURE_LENGTH];
 
 		if (!SigningKeySign(keys, i, note, text_length, signature))
-		{
-			note[text_length] = '\0';
-			return false;
-		}
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not sign the checkpoint")));
 		note_signature_print(&keys->public_keys[i], signature, out);
 		out += strlen(out);
 	}
-	return true;
 }
 
 static Datum
-keys_datum(char (*keys)[NOTE_VERIFIER_KEY_SIZE], int nkeys)
+bytea_datum(const MerkleHash *hash)
 {
-	Datum		elements[SIGNING_KEYS_MOST];
-
-	for (int i = 0; i < nkeys; i++)
-		elements[i] = CStringGetTextDatum(keys[i]);
-	return PointerGetDatum(construct_array(elements, nkeys, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(cstring_to_text_with_len((const char *) hash->bytes, SHA256_LENGTH));
 }
 
+static Datum
+texts_datum(const List *texts)
+{
+	Datum		elements[SIGNING_KEYS_MOST];
+	ListCell   *cell;
+
+	foreach(cell, texts)
+		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID,
+										   -1, false, TYPALIGN_INT));
+}
+
+/*
+ * Store a checkpoint of this root as the newest, signed with these keys.
+ */
 static void
-store(const Checkpoint *checkpoint, const char *note,
-	  char (*keys)[NOTE_VERIFIER_KEY_SIZE], int nkeys, TimestampTz now)
+store(const MerkleHash *root, const List *verifier_keys)
 {
 	BulkInsert *insert = BulkInsertBegin(CpisRelationOid(CPIS_CHECKPOINT),
 										 CHECKPOINT_NCOLUMNS, 1);
@@ -262,12 +281,12 @@ store(const Checkpoint *checkpoint, const char *note,
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, 0, CHECKPOINT_NCOLUMNS * sizeof(bool));
-	slot->tts_values[CHECKPOINT_TREE_SIZE - 1] = Int64GetDatum(checkpoint->size);
-	slot->tts_values[CHECKPOINT_ROOT - 1] =
-		PointerGetDatum(cstring_to_text_with_len((char *) checkpoint->root.bytes, SHA256_LENGTH));
-	slot->tts_values[CHECKPOINT_NOTE - 1] = CStringGetTextDatum(note);
-	slot->tts_values[CHECKPOINT_VERIFIER_KEYS - 1] = keys_datum(keys, nkeys);
-	slot->tts_values[CHECKPOINT_AT - 1] = TimestampTzGetDatum(now);
+	slot->tts_values[CHECKPOINT_TREE_SIZE - 1] = Int64GetDatum(newest.tree_size);
+	slot->tts_values[CHECKPOINT_ROOT - 1] = bytea_datum(root);
+	slot->tts_values[CHECKPOINT_NOTE - 1] = CStringGetTextDatum(newest.note);
+	slot->tts_values[CHECKPOINT_VERIFIER_KEYS - 1] = texts_datum(verifier_keys);
+	slot->tts_values[CHECKPOINT_AT - 1] = TimestampTzGetDatum(newest.at);
+	slot->tts_values[CHECKPOINT_SEAL - 1] = bytea_datum(&newest.seal);
 	ExecStoreVirtualTuple(slot);
 	BulkInsertEnd(insert);
 }
@@ -276,86 +295,119 @@ store(const Checkpoint *checkpoint, const char *note,
  * Make and store a checkpoint, signed with these keys.
  */
 static void
-make(TimestampTz now, const SigningKeys *keys,
-	 char (*verifier_keys)[NOTE_VERIFIER_KEY_SIZE], CheckpointReply *reply)
+make(TimestampTz now, const SigningKeys *keys, const List *verifier_keys)
 {
 	Checkpoint	checkpoint;
-	int			nsigners = keys->n;
+	MerkleHash	before = newest.seal;
+	TimestampTz named_at;
+	const char *name = LedgerName(now, &named_at);
+	ListCell   *cell;
 
-	strlcpy(checkpoint.origin, LedgerName(now), sizeof(checkpoint.origin));
+	strlcpy(checkpoint.origin, name, sizeof(checkpoint.origin));
 	checkpoint.size = LedgerSize();
 	LedgerRoot(&checkpoint.root);
-	checkpoint_print(&checkpoint, reply->note);
-	if (nsigners > 0 && !sign(keys, reply->note))
-	{
-		strlcpy(reply->problem, "a signature could not be made", sizeof(reply->problem));
-		nsigners = 0;
-	}
-	store(&checkpoint, reply->note, verifier_keys, nsigners, now);
+	if (newest.tree_size < 0)
+		CheckpointFirstSeal(name, named_at, &before);
 
 	newest.tree_size = checkpoint.size;
 	newest.at = now;
-	newest.is_signed = (nsigners > 0);
-	strcpy(newest.note, reply->note);
-	if (nsigners > 0)
-	{
-		newest.nsigners = nsigners;
-		memcpy(newest.signers, verifier_keys, nsigners * sizeof(newest.signers[0]));
-	}
-	behind_since = 0;
+	checkpoint_print(&checkpoint, newest.note);
+	if (keys->n > 0)
+		sign(keys, newest.note);
+	CheckpointNextSeal(&before, now, newest.note, &newest.seal);
+	newest.nsigners = keys->n;
+	foreach(cell, verifier_keys)
+		strlcpy(newest.signers[foreach_current_index(cell)], lfirst(cell), NOTE_VERIFIER_KEY_SIZE);
+	store(&checkpoint.root, verifier_keys);
 }
 
 /*
- * Make a checkpoint with these keys, if there is cause to, and reply.
+ * Make a checkpoint with these keys, unless the newest still tells everything.
  */
 static void
-make_if_due(TimestampTz now, bool wanted, const SigningKeys *keys,
-			CheckpointReply *reply)
+make_if_needed(TimestampTz now, const SigningKeys *keys)
 {
-	char		verifier_keys[SIGNING_KEYS_MOST][NOTE_VERIFIER_KEY_SIZE];
-	AuditEvent *events[2 * SIGNING_KEYS_MOST];
-	int			nevents;
+	List	   *verifier_keys = NIL;
+	List	   *changes;
 
 	for (int i = 0; i < keys->n; i++)
-		note_key_print(&keys->public_keys[i], verifier_keys[i]);
-	nevents = key_events(verifier_keys, keys->n, events);
-
-	if (nevents == 0 && newest.tree_size == LedgerSize() &&
-		newest.note[0] != '\0' && (newest.is_signed || keys->n == 0))
 	{
-		strcpy(reply->note, newest.note);
-		behind_since = 0;
-		return;
+		char		key[NOTE_VERIFIER_KEY_SIZE];
+
+		note_key_print(&keys->public_keys[i], key);
+		verifier_keys = lappend(verifier_keys, pstrdup(key));
 	}
-	if (wanted && (reply->retry_after_ms = too_early_by(now)) > 0)
+	strlcpy(newest.problem, keys->problem, sizeof(newest.problem));
+
+	changes = CheckpointKeyChanges(newest_signers(), verifier_keys);
+	if (changes == NIL && newest_covers(LedgerSize()))
 		return;
-	if (nevents > 0)
-		TrailAppend(events, nevents, now);
-	make(now, keys, verifier_keys, reply);
+	if (changes != NIL)
+		append_key_events(changes, now);
+	make(now, keys, verifier_keys);
 }
 
 /*
  * Reply with a checkpoint that covers all events so far: the newest one, or one
  * that is made now.  Where somebody wants one before its time, reply when to ask
  * again.  Runs in a transaction of the writer's, which holds the locks of the
- * trail and that of CheckpointLock(); nothing of it counts before it is durable.
+ * trail and that of CheckpointLock(); when it is durable, CheckpointMade() and
+ * CheckpointAnswer() follow, and nothing counts before.
  */
 void
 CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply)
 {
 	SigningKeys keys;
+	TimestampTz named_at;
 
 	memset(reply, 0, sizeof(CheckpointReply));
 	read_newest();
-	SigningKeysRead(LedgerName(now), &keys);
+	reply->wanted = LedgerSize();
+	if (wanted && (reply->retry_after_ms = too_early_by(now)) > 0)
+	{
+		if (newest_covers(reply->wanted))
+			reply_with_newest(reply);
+		return;
+	}
+
+	SigningKeysRead(LedgerName(now, &named_at), &keys);
 	PG_TRY();
 	{
-		strlcpy(reply->problem, keys.problem, sizeof(reply->problem));
-		make_if_due(now, wanted, &keys, reply);
+		make_if_needed(now, &keys);
 	}
 	PG_FINALLY();
 	{
 		SigningKeysFree(&keys);
 	}
 	PG_END_TRY();
+	reply_with_newest(reply);
+}
+
+/*
+ * What CheckpointMake() replied is durable.
+ */
+void
+CheckpointMade(const CheckpointReply *reply)
+{
+	if (reply->retry_after_ms > 0)
+		return;
+	behind_since = 0;
+	put_off = false;
+}
+
+/*
+ * Make that reply the answer to one of those who asked: who asks again, as he was
+ * told, may find what he wants in the newest checkpoint.
+ */
+void
+CheckpointAnswer(const CheckpointReply *reply, CheckpointReply *own)
+{
+	int64		wanted = own->wanted;
+
+	*own = *reply;
+	if (wanted < 0 || reply->retry_after_ms == 0)
+		return;
+	own->wanted = wanted;
+	if (newest_covers(wanted))
+		reply_with_newest(own);
 }

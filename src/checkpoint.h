@@ -18,7 +18,8 @@
 /* What the writer answers to who wants a checkpoint. */
 typedef struct CheckpointReply
 {
-	int			retry_after_ms; /* too early: ask again then; else 0 */
+	int64		wanted;			/* events to cover; -1 in a first request: all so far */
+	int			retry_after_ms; /* too early: ask again then, for these; else 0 */
 	char		note[CHECKPOINT_NOTE_SIZE];
 	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why it is not signed */
 } CheckpointReply;
@@ -30,7 +31,9 @@ extern void CheckpointLock(void);
 extern long CheckpointDueIn(TimestampTz now);
 extern bool CheckpointIsBehind(void);
 extern void CheckpointNoteGrowth(TimestampTz now);
-extern void CheckpointPutOff(void);
+extern void CheckpointPutOff(TimestampTz now);
 extern void CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply);
+extern void CheckpointMade(const CheckpointReply *reply);
+extern void CheckpointAnswer(const CheckpointReply *reply, CheckpointReply *own);
 
 #endif							/* CPIS_CHECKPOINT_H */

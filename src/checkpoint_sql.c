@@ -17,6 +17,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "checkpoint_row.h"
 #include "checkpoint_sql.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -37,28 +38,48 @@ PG_FUNCTION_INFO_V1(cpis_checkpoint_compare);
 PG_FUNCTION_INFO_V1(cpis_ledger_status);
 
 /*
+ * Sleep for so long, whatever wakes the process, unless it is to be interrupted.
+ */
+static void
+sleep_for(int ms)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	long		left = ms;
+
+	while (left > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		/* No longer than was asked for, if the clock is set back. */
+		left = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until), left);
+	}
+}
+
+/*
  * A checkpoint that covers every event recorded so far; where the newest one
- * does not, and is too young, this waits until the writer makes another.
+ * does not, and is too young, this waits until the writer makes another, or has
+ * made one for somebody else.
  */
 char *
 CheckpointObtain(void)
 {
-	CheckpointReply reply;
+	CheckpointReply reply = {.wanted = -1};
 
 	for (;;)
 	{
 		RequestLedgerCheckpoint(&reply);
 		if (reply.retry_after_ms == 0)
 			break;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 reply.retry_after_ms, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		sleep_for(reply.retry_after_ms);
 	}
 	if (reply.problem[0] != '\0')
 		ereport(WARNING,
-				(errmsg("checkpoint has been made without a key"),
-				 errdetail_internal("%s.", reply.problem)));
+				(errcode(ERRCODE_WARNING),
+				 errmsg("checkpoint has been made without a key"),
+				 errdetail_internal("%s.", reply.problem),
+				 errhint("See the view cpis_ledger_status when that has been mended.")));
 	return pstrdup(reply.note);
 }
 
@@ -142,20 +163,24 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
 	Checkpoint	checkpoint;
 	MerkleHash	root;
+	TimestampTz created_at;
 	char	   *origin;
 	int			rows;
 	const char *result;
 
 	parse_kept(PG_GETARG_TEXT_PP(0), &checkpoint);
-	origin = LedgerOrigin(reading, &rows);
-	if (origin != NULL && strcmp(origin, checkpoint.origin) != 0)
+	origin = LedgerOrigin(reading, &created_at, &rows);
+	if (origin == NULL || strcmp(origin, checkpoint.origin) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("checkpoint is of another ledger"),
+				 origin == NULL ?
+				 errdetail("The checkpoint is of \"%s\", and here no event has been recorded yet.",
+						   checkpoint.origin) :
 				 errdetail("The checkpoint is of \"%s\", this ledger is \"%s\".",
 						   checkpoint.origin, origin)));
 
-	if (checkpoint.size > LedgerLeaves(reading))
+	if (!LedgerHasTree(reading, checkpoint.size))
 		result = "behind";
 	else if (merkle_root(&reading->source, checkpoint.size, &root) &&
 			 merkle_equal(&root, &checkpoint.root))
@@ -187,8 +212,10 @@ present_keys(const char *origin, char **problem)
 	SigningKeys keys;
 	List	   *result = NIL;
 
+	/* Only the public halves are wanted; nothing may fail while the others are there. */
 	SigningKeysRead(origin, &keys);
-	for (int i = 0; i < keys.n; i++)
+	SigningKeysFree(&keys);
+	for (int i = 0; i < keys.npublic; i++)
 	{
 		char		key[NOTE_VERIFIER_KEY_SIZE];
 
@@ -196,7 +223,6 @@ present_keys(const char *origin, char **problem)
 		result = lappend(result, pstrdup(key));
 	}
 	*problem = keys.problem[0] == '\0' ? NULL : pstrdup(keys.problem);
-	SigningKeysFree(&keys);
 	return result;
 }
 
@@ -208,7 +234,8 @@ Datum
 cpis_ledger_status(PG_FUNCTION_ARGS)
 {
 	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), true);
-	LedgerCheckpoint checkpoint;
+	CheckpointRow checkpoint;
+	TimestampTz created_at;
 	TupleDesc	descriptor;
 	Datum		values[7] = {0};
 	bool		isnull[7] = {false};
@@ -219,13 +246,13 @@ cpis_ledger_status(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 
-	origin = LedgerOrigin(reading, &rows);
+	origin = LedgerOrigin(reading, &created_at, &rows);
 	isnull[0] = (origin == NULL);
 	if (!isnull[0])
 		values[0] = CStringGetTextDatum(origin);
 	values[1] = Int64GetDatum(LedgerTreeSize(reading));
 	isnull[2] = isnull[3] = isnull[4] =
-		!LedgerNewestCheckpoint(reading, false, &checkpoint);
+		!CheckpointRowNewest(reading, PG_INT64_MAX, false, &checkpoint);
 	if (!isnull[2])
 	{
 		values[2] = Int64GetDatum(checkpoint.tree_size);

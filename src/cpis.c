@@ -41,7 +41,7 @@ check_log_origin(char **value, void **extra, GucSource source)
 {
 	if (**value == '\0' || LedgerOriginIsValid(*value))
 		return true;
-	GUC_check_errdetail("A name has up to %d bytes, no space, no plus sign and no control character.",
+	GUC_check_errdetail("A name has up to %d characters of ASCII, no space, no plus sign and no control character.",
 						ORIGIN_LENGTH);
 	return false;
 }

@@ -62,21 +62,51 @@ advance(EventMonth *month, ScanDirection direction)
 }
 
 /*
+ * Read the first event of a month, in this direction, of those that have a
+ * number, or of those that have none; false where there is no such event.
+ */
+static bool
+read_first(EventMonth *month, Snapshot snapshot, int numbered,
+		   ScanDirection direction)
+{
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, SK_ISNULL | numbered, AUDIT_EVENT_ID, InvalidStrategy,
+						   InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
+	month->scan = CPIS_INDEX_BEGINSCAN(month->table, month->index, snapshot, 1);
+	index_rescan(month->scan, &key, 1, NULL, 0);
+	advance(month, direction);
+	found = month->has_event;
+	month->has_event = false;
+	ExecClearTuple(month->slot);
+	index_endscan(month->scan);
+	month->scan = NULL;
+	return found;
+}
+
+/*
  * The first number of a month in this direction, or -1.
  */
 static int64
 edge_number(EventMonth *month, Snapshot snapshot, ScanDirection direction)
 {
-	int64		number;
+	return read_first(month, snapshot, SK_SEARCHNOTNULL, direction) ? month->event_id : -1;
+}
 
-	month->scan = CPIS_INDEX_BEGINSCAN(month->table, month->index, snapshot, 0);
-	index_rescan(month->scan, NULL, 0, NULL, 0);
-	advance(month, direction);
-	number = month->has_event ? month->event_id : -1;
-	ExecClearTuple(month->slot);
-	index_endscan(month->scan);
-	month->scan = NULL;
-	return number;
+/*
+ * Is there an event without a number, as somebody can make it who changes the
+ * table?
+ */
+bool
+EventTrailHasUnnumbered(EventTrail *trail)
+{
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		if (read_first(&trail->months[i], trail->snapshot, SK_SEARCHNULL, ForwardScanDirection))
+			return true;
+	}
+	return false;
 }
 
 /*

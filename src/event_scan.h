@@ -42,5 +42,6 @@ extern void EventTrailClose(EventTrail *trail);
 extern void EventScanBegin(EventTrail *trail, int64 first, int64 end);
 extern TupleTableSlot *EventScanNext(EventTrail *trail, int64 *event_id);
 extern void EventScanEnd(EventTrail *trail);
+extern bool EventTrailHasUnnumbered(EventTrail *trail);
 
 #endif							/* CPIS_EVENT_SCAN_H */

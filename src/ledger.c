@@ -14,8 +14,9 @@
  * which cpis_audit_verify() will say.
  *
  * Locks are AccessShare, on the tiles until LedgerReadingEnd(), on the
- * partitions of the trail until the transaction ends.  Memory is the caller's
- * context at LedgerReadingBegin(); after an error it goes with that.
+ * partitions of the trail, from when something in them is first looked for,
+ * until the transaction ends.  Memory is the caller's context at
+ * LedgerReadingBegin(); after an error it goes with that.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,13 +46,13 @@
 /* A tree of more events would take longer than there are servers. */
 #define LEDGER_SIZE_MOST (INT64CONST(1) << 53)
 
-/* The most checkpoints among which the newest that is signed is looked for. */
-#define CHECKPOINTS_LOOKED_AT 1000
-
 /* Columns of the index on tiles. */
 #define INDEX_LEVEL 1
 #define INDEX_TILE 2
 #define INDEX_ROOT 3
+
+static const Oid ledger_columns[LEDGER_NCOLUMNS] = {TEXTOID, TIMESTAMPTZOID};
+static const Oid tile_columns[TILE_NCOLUMNS] = {INT2OID, INT8OID, BYTEAOID, BYTEAOID};
 
 static bool read_tile(void *context, int level, uint64_t tile, int width,
 					  MerkleHash *hashes);
@@ -84,7 +85,7 @@ LedgerReadingBegin(Snapshot snapshot, bool lenient)
 	reading->snapshot = RegisterSnapshot(snapshot);
 	reading->lenient = lenient;
 	reading->tiles = CpisTableOpen(CPIS_LEDGER_TILE, AccessShareLock);
-	reading->months = MonthPartitions();
+	CpisCheckColumns(reading->tiles, tile_columns, TILE_NCOLUMNS);
 	reading->source.sha256 = LedgerSha256();
 	reading->source.read = read_tile;
 	reading->source.context = reading;
@@ -98,6 +99,44 @@ LedgerReadingEnd(LedgerReading *reading)
 	UnregisterSnapshot(reading->snapshot);
 	list_free(reading->months);
 	pfree(reading);
+}
+
+/*
+ * The partitions of the trail, a list of OIDs, locked.
+ */
+List *
+LedgerMonths(LedgerReading *reading)
+{
+	if (reading->months == NIL)
+	{
+		MemoryContext context = MemoryContextSwitchTo(GetMemoryChunkContext(reading));
+
+		reading->months = MonthPartitions();
+		MemoryContextSwitchTo(context);
+	}
+	return reading->months;
+}
+
+/*
+ * Open a partition, and its index on event numbers, or, where nothing is in it,
+ * as in next month's, no index.
+ */
+static Relation
+open_month(Oid month, Relation *index)
+{
+	Relation	table = table_open(month, NoLock);
+
+	*index = RelationGetNumberOfBlocks(table) == 0 ? NULL :
+		index_open(MonthEventIdIndex(month), AccessShareLock);
+	return table;
+}
+
+static void
+close_month(Relation table, Relation index)
+{
+	if (index != NULL)
+		index_close(index, AccessShareLock);
+	table_close(table, NoLock);
 }
 
 /*
@@ -131,6 +170,15 @@ take_bytes(Datum value, void *bytes, int length)
 }
 
 /*
+ * A hash; false where it has another length.
+ */
+bool
+LedgerTakeHash(Datum value, MerkleHash *hash)
+{
+	return take_bytes(value, hash->bytes, SHA256_LENGTH);
+}
+
+/*
  * The same, of a column; false also where it is NULL.
  */
 static bool
@@ -143,43 +191,105 @@ take_column(HeapTuple tuple, TupleDesc descriptor, int attribute, void *bytes,
 	return !isnull && take_bytes(value, bytes, length);
 }
 
+/*
+ * An eight-byte number; -1 where it is NULL.
+ */
 static int64
 take_int64(HeapTuple tuple, TupleDesc descriptor, int attribute)
 {
 	bool		isnull;
 
-	return DatumGetInt64(heap_getattr(tuple, attribute, descriptor, &isnull));
+	Datum		value = heap_getattr(tuple, attribute, descriptor, &isnull);
+
+	return isnull ? -1 : DatumGetInt64(value);
+}
+
+/* A scan of an index that answers from the index alone, where it can. */
+typedef struct EntryScan
+{
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	Buffer		visibility;
+} EntryScan;
+
+static void
+begin_entries(EntryScan *entries, Relation table, Relation index,
+			  Snapshot snapshot, ScanKey keys, int nkeys)
+{
+	entries->slot = table_slot_create(table, NULL);
+	entries->visibility = InvalidBuffer;
+	entries->scan = CPIS_INDEX_BEGINSCAN(table, index, snapshot, nkeys);
+	entries->scan->xs_want_itup = true;
+	index_rescan(entries->scan, keys, nkeys, NULL, 0);
+}
+
+static void
+end_entries(EntryScan *entries)
+{
+	index_endscan(entries->scan);
+	if (BufferIsValid(entries->visibility))
+		ReleaseBuffer(entries->visibility);
+	ExecDropSingleTupleTableSlot(entries->slot);
 }
 
 /*
- * The highest number in a column, by an index that ends with it, of the rows that
- * match the keys; -1 for none.  A number that no ledger reaches, or none, is
- * somebody's who wants to stop look-ups or to hide rows: it does not count.
+ * The entry of the next row that the snapshot sees, without a look at the row
+ * where its page is known to be visible to everybody; NULL at the end.
+ */
+static IndexTuple
+next_entry(EntryScan *entries, ScanDirection direction)
+{
+	IndexScanDesc scan = entries->scan;
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(scan, direction)) != NULL)
+	{
+		bool		visible;
+
+		if (VM_ALL_VISIBLE(scan->heapRelation, ItemPointerGetBlockNumber(tid),
+						   &entries->visibility))
+			return scan->xs_itup;
+		visible = index_fetch_heap(scan, entries->slot);
+		ExecClearTuple(entries->slot);
+		if (visible)
+			return scan->xs_itup;
+	}
+	return NULL;
+}
+
+static Datum
+entry_attribute(const EntryScan *entries, IndexTuple entry, int attribute,
+				bool *isnull)
+{
+	return index_getattr(entry, attribute, entries->scan->xs_itupdesc, isnull);
+}
+
+/*
+ * The highest number in a column of an index, of the entries that match the
+ * keys; -1 for none.  A number that no ledger reaches, or none, is somebody's
+ * who wants to stop look-ups or to hide rows: it does not count.
  */
 static int64
-highest(Relation table, Oid index_oid, Snapshot snapshot, ScanKey keys,
+highest(Relation table, Relation index, Snapshot snapshot, ScanKey keys,
 		int nkeys, int attribute)
 {
-	Relation	index = index_open(index_oid, AccessShareLock);
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	EntryScan	entries;
+	IndexTuple	entry;
 	int64		result = -1;
 
-	scan = systable_beginscan_ordered(table, index, snapshot, nkeys, keys);
-	while (result < 0 &&
-		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	begin_entries(&entries, table, index, snapshot, keys, nkeys);
+	while ((entry = next_entry(&entries, BackwardScanDirection)) != NULL)
 	{
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, attribute, RelationGetDescr(table), &isnull);
+		Datum		value = entry_attribute(&entries, entry, attribute, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!isnull && DatumGetInt64(value) < LEDGER_SIZE_MOST)
-			result = Max(DatumGetInt64(value), -1);
-		if (!isnull && DatumGetInt64(value) < 0)
-			break;
+		if (isnull || DatumGetInt64(value) >= LEDGER_SIZE_MOST)
+			continue;
+		result = Max(DatumGetInt64(value), -1);
+		break;
 	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
+	end_entries(&entries);
 	return result;
 }
 
@@ -194,13 +304,14 @@ highest_event(LedgerReading *reading)
 	int64		result = -1;
 	ListCell   *cell;
 
-	foreach(cell, reading->months)
+	foreach(cell, LedgerMonths(reading))
 	{
-		Relation	month = table_open(lfirst_oid(cell), NoLock);
+		Relation	index;
+		Relation	month = open_month(lfirst_oid(cell), &index);
 
-		result = Max(result, highest(month, MonthEventIdIndex(lfirst_oid(cell)),
-									 reading->snapshot, NULL, 0, AUDIT_EVENT_ID));
-		table_close(month, NoLock);
+		if (index != NULL)
+			result = Max(result, highest(month, index, reading->snapshot, NULL, 0, 1));
+		close_month(month, index);
 	}
 	return result;
 }
@@ -212,17 +323,35 @@ highest_event(LedgerReading *reading)
 static int64
 highest_checkpoint(LedgerReading *reading)
 {
-	Oid			table = CpisRelationOid(CPIS_CHECKPOINT);
-	Relation	checkpoints;
+	Oid			oid = CpisRelationOid(CPIS_CHECKPOINT);
+	Relation	table;
+	Relation	index;
 	int64		result;
 
-	if (reading->lenient && !ConditionalLockRelationOid(table, AccessShareLock))
+	if (reading->lenient && !ConditionalLockRelationOid(oid, AccessShareLock))
 		return -1;
-	checkpoints = CpisTableOpen(CPIS_CHECKPOINT, reading->lenient ? NoLock : AccessShareLock);
-	result = highest(checkpoints, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-					 reading->snapshot, NULL, 0, CHECKPOINT_TREE_SIZE);
-	table_close(checkpoints, AccessShareLock);
+	table = CpisTableOpen(CPIS_CHECKPOINT, reading->lenient ? NoLock : AccessShareLock);
+	index = index_open(CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX), AccessShareLock);
+	result = highest(table, index, reading->snapshot, NULL, 0, 1);
+	index_close(index, AccessShareLock);
+	table_close(table, AccessShareLock);
 	return result;
+}
+
+/*
+ * How many leaves the full tiles have.
+ */
+static int64
+leaves_in_tiles(LedgerReading *reading)
+{
+	Relation	index = index_open(CpisRelationOid(CPIS_LEDGER_TILE_IDX), AccessShareLock);
+	ScanKeyData key;
+	int64		tiles;
+
+	ScanKeyInit(&key, INDEX_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(0));
+	tiles = highest(reading->tiles, index, reading->snapshot, &key, 1, INDEX_TILE) + 1;
+	index_close(index, AccessShareLock);
+	return tiles * MERKLE_TILE_WIDTH;
 }
 
 /*
@@ -232,13 +361,19 @@ int64
 LedgerLeaves(LedgerReading *reading)
 {
 	int64		in_trail = highest_event(reading) + 1;
-	int64		full_tiles;
-	ScanKeyData key;
 
-	ScanKeyInit(&key, TILE_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(0));
-	full_tiles = highest(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
-						 reading->snapshot, &key, 1, TILE_TILE) + 1;
-	return Max(in_trail, full_tiles * MERKLE_TILE_WIDTH);
+	return Max(in_trail, leaves_in_tiles(reading));
+}
+
+/*
+ * Has the ledger so many leaves?  The trail need not be asked where the tiles
+ * have them.
+ */
+bool
+LedgerHasTree(LedgerReading *reading, int64 size)
+{
+	return size >= 0 &&
+		(size <= leaves_in_tiles(reading) || size <= highest_event(reading) + 1);
 }
 
 /*
@@ -253,22 +388,27 @@ LedgerTreeSize(LedgerReading *reading)
 }
 
 /*
- * The name of the ledger, NULL where it has none yet; and how many rows say so.
+ * The name of the ledger, NULL where it has none yet; when it was made; and how
+ * many rows say so.
  */
 char *
-LedgerOrigin(LedgerReading *reading, int *rows)
+LedgerOrigin(LedgerReading *reading, TimestampTz *created_at, int *rows)
 {
 	Relation	table = CpisTableOpen(CPIS_LEDGER, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(table, InvalidOid, false,
-										  reading->snapshot, 0, NULL);
+	SysScanDesc scan;
 	HeapTuple	tuple;
 	char	   *origin = NULL;
 
+	CpisCheckColumns(table, ledger_columns, LEDGER_NCOLUMNS);
+	scan = systable_beginscan(table, InvalidOid, false, reading->snapshot, 0, NULL);
+	*created_at = 0;
 	*rows = 0;
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if ((*rows)++ == 0)
-			origin = CpisTextAttribute(tuple, RelationGetDescr(table), LEDGER_ORIGIN);
+		if ((*rows)++ != 0)
+			continue;
+		origin = CpisTextAttribute(tuple, RelationGetDescr(table), LEDGER_ORIGIN);
+		*created_at = take_int64(tuple, RelationGetDescr(table), LEDGER_CREATED_AT);
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
@@ -334,29 +474,6 @@ take_hash(int64 place, Datum hash, int width, uint8 *times, MerkleHash *hashes)
 }
 
 /*
- * The next row of a scan of the index on tiles, from the index alone where the
- * page of the row is known to be visible to everybody; NULL at the end.
- */
-static IndexTuple
-next_entry(IndexScanDesc scan, TupleTableSlot *slot, Buffer *visibility)
-{
-	ItemPointer tid;
-
-	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-	{
-		bool		visible;
-
-		if (VM_ALL_VISIBLE(scan->heapRelation, ItemPointerGetBlockNumber(tid), visibility))
-			return scan->xs_itup;
-		visible = index_fetch_heap(scan, slot);
-		ExecClearTuple(slot);
-		if (visible)
-			return scan->xs_itup;
-	}
-	return NULL;
-}
-
-/*
  * Read the roots of adjacent tiles of a level, up to a tile full of them.
  */
 void
@@ -364,34 +481,54 @@ LedgerReadRoots(LedgerReading *reading, int level, int64 first, int width,
 				MerkleHash *roots)
 {
 	Relation	index = index_open(CpisRelationOid(CPIS_LEDGER_TILE_IDX), AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(reading->tiles, NULL);
-	Buffer		visibility = InvalidBuffer;
 	uint8		times[MERKLE_TILE_WIDTH] = {0};
 	ScanKeyData keys[3];
-	IndexScanDesc scan;
+	EntryScan	entries;
 	IndexTuple	entry;
 
 	ScanKeyInit(&keys[0], INDEX_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(level));
 	ScanKeyInit(&keys[1], INDEX_TILE, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
 	ScanKeyInit(&keys[2], INDEX_TILE, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(first + width));
-	scan = CPIS_INDEX_BEGINSCAN(reading->tiles, index, reading->snapshot, 3);
-	scan->xs_want_itup = true;
-	index_rescan(scan, keys, 3, NULL, 0);
-	while ((entry = next_entry(scan, slot, &visibility)) != NULL)
+	begin_entries(&entries, reading->tiles, index, reading->snapshot, keys, 3);
+	while ((entry = next_entry(&entries, ForwardScanDirection)) != NULL)
 	{
 		bool		isnull[2];
-		Datum		tile = index_getattr(entry, INDEX_TILE, scan->xs_itupdesc, &isnull[0]);
-		Datum		root = index_getattr(entry, INDEX_ROOT, scan->xs_itupdesc, &isnull[1]);
+		Datum		tile = entry_attribute(&entries, entry, INDEX_TILE, &isnull[0]);
+		Datum		root = entry_attribute(&entries, entry, INDEX_ROOT, &isnull[1]);
 
 		if (!isnull[0] && !isnull[1])
 			take_hash(DatumGetInt64(tile) - first, root, width, times, roots);
 	}
-	index_endscan(scan);
-	if (BufferIsValid(visibility))
-		ReleaseBuffer(visibility);
-	ExecDropSingleTupleTableSlot(slot);
+	end_entries(&entries);
 	index_close(index, AccessShareLock);
 	check_run(reading, "tile", first, width, times, roots);
+}
+
+/*
+ * Read those of adjacent leaf hashes that are in one month.
+ */
+static void
+read_leaves_of(LedgerReading *reading, Relation month, Oid index, int64 first,
+			   int width, uint8 *times, MerkleHash *leaves)
+{
+	TupleDesc	descriptor = RelationGetDescr(month);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], AUDIT_EVENT_ID, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&keys[1], AUDIT_EVENT_ID, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(first + width));
+	scan = systable_beginscan(month, index, true, reading->snapshot, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		leaf = heap_getattr(tuple, AUDIT_LEAF_HASH, descriptor, &isnull);
+
+		if (!isnull)
+			take_hash(take_int64(tuple, descriptor, AUDIT_EVENT_ID) - first, leaf,
+					  width, times, leaves);
+	}
+	systable_endscan(scan);
 }
 
 /*
@@ -403,29 +540,14 @@ read_leaves(LedgerReading *reading, int64 first, int width, MerkleHash *leaves)
 	uint8		times[MERKLE_TILE_WIDTH] = {0};
 	ListCell   *cell;
 
-	foreach(cell, reading->months)
+	foreach(cell, LedgerMonths(reading))
 	{
-		Relation	month = table_open(lfirst_oid(cell), NoLock);
-		ScanKeyData keys[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
+		Relation	index;
+		Relation	month = open_month(lfirst_oid(cell), &index);
 
-		ScanKeyInit(&keys[0], AUDIT_EVENT_ID, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
-		ScanKeyInit(&keys[1], AUDIT_EVENT_ID, BTLessStrategyNumber, F_INT8LT, Int64GetDatum(first + width));
-		scan = systable_beginscan(month, MonthEventIdIndex(lfirst_oid(cell)), true,
-								  reading->snapshot, 2, keys);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			TupleDesc	descriptor = RelationGetDescr(month);
-			bool		isnull;
-			Datum		leaf = heap_getattr(tuple, AUDIT_LEAF_HASH, descriptor, &isnull);
-
-			if (!isnull)
-				take_hash(take_int64(tuple, descriptor, AUDIT_EVENT_ID) - first, leaf,
-						  width, times, leaves);
-		}
-		systable_endscan(scan);
-		table_close(month, NoLock);
+		if (index != NULL)
+			read_leaves_of(reading, month, RelationGetRelid(index), first, width, times, leaves);
+		close_month(month, index);
 	}
 	check_run(reading, "event", first, width, times, leaves);
 }
@@ -480,7 +602,7 @@ LedgerFindEvent(LedgerReading *reading, int64 event_id, TupleDesc *descriptor)
 	int			rows = 0;
 	ListCell   *cell;
 
-	foreach(cell, reading->months)
+	foreach(cell, LedgerMonths(reading))
 	{
 		Relation	month = table_open(lfirst_oid(cell), NoLock);
 		ScanKeyData key;
@@ -503,76 +625,5 @@ LedgerFindEvent(LedgerReading *reading, int64 event_id, TupleDesc *descriptor)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("event " INT64_FORMAT " is not in the trail", event_id)));
-	return found;
-}
-
-/*
- * The elements of an array of texts as a list of C strings; NIL where it is
- * anything else.
- */
-static List *
-text_list(Datum array)
-{
-	List	   *result = NIL;
-	Datum	   *elements;
-	bool	   *isnull;
-	int			n;
-
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, &isnull, &n);
-	for (int i = 0; i < n; i++)
-	{
-		if (!isnull[i])
-			result = lappend(result, TextDatumGetCString(elements[i]));
-	}
-	return result;
-}
-
-/*
- * Read a row of cpis.checkpoint, as far as it makes sense.
- */
-void
-LedgerCheckpointRead(HeapTuple tuple, TupleDesc descriptor,
-					 LedgerCheckpoint *checkpoint)
-{
-	Datum		keys;
-	bool		isnull;
-
-	checkpoint->tree_size = take_int64(tuple, descriptor, CHECKPOINT_TREE_SIZE);
-	checkpoint->root_is_sound = take_column(tuple, descriptor, CHECKPOINT_ROOT,
-											checkpoint->root.bytes, SHA256_LENGTH);
-	checkpoint->note = CpisTextAttribute(tuple, descriptor, CHECKPOINT_NOTE);
-	checkpoint->at = DatumGetTimestampTz(heap_getattr(tuple, CHECKPOINT_AT,
-													  descriptor, &isnull));
-	keys = heap_getattr(tuple, CHECKPOINT_VERIFIER_KEYS, descriptor, &isnull);
-	checkpoint->verifier_keys = isnull ? NIL : text_list(keys);
-}
-
-/*
- * The checkpoint of the largest tree, perhaps only of those that are signed;
- * false where there is none, or none among the newest thousand.
- */
-bool
-LedgerNewestCheckpoint(LedgerReading *reading, bool signed_only,
-					   LedgerCheckpoint *checkpoint)
-{
-	Relation	table = CpisTableOpen(CPIS_CHECKPOINT, AccessShareLock);
-	Relation	index = index_open(CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-								   AccessShareLock);
-	SysScanDesc scan = systable_beginscan_ordered(table, index, reading->snapshot,
-												  0, NULL);
-	HeapTuple	tuple;
-	bool		found = false;
-
-	for (int i = 0; !found && i < CHECKPOINTS_LOOKED_AT &&
-		 HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)); i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		LedgerCheckpointRead(tuple, RelationGetDescr(table), checkpoint);
-		found = !signed_only || checkpoint->verifier_keys != NIL;
-	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	table_close(table, AccessShareLock);
 	return found;
 }

@@ -12,7 +12,6 @@
 #include "datatype/timestamp.h"
 #include "merkle.h"
 #include "nodes/pg_list.h"
-#include "signed_note.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -31,14 +30,6 @@
 #define TILE_ROOT 4
 #define TILE_NCOLUMNS 4
 
-/* Columns of cpis.checkpoint. */
-#define CHECKPOINT_TREE_SIZE 1
-#define CHECKPOINT_ROOT 2
-#define CHECKPOINT_NOTE 3
-#define CHECKPOINT_VERIFIER_KEYS 4
-#define CHECKPOINT_AT 5
-#define CHECKPOINT_NCOLUMNS 5
-
 /* Length of the column "hashes", in bytes. */
 #define TILE_LENGTH (MERKLE_TILE_WIDTH * SHA256_LENGTH)
 
@@ -50,17 +41,6 @@ typedef struct LedgerTile
 	MerkleHash	hashes[MERKLE_TILE_WIDTH];
 	MerkleHash	root;
 } LedgerTile;
-
-/* A row of cpis.checkpoint. */
-typedef struct LedgerCheckpoint
-{
-	int64		tree_size;
-	MerkleHash	root;
-	bool		root_is_sound;	/* has it the right length? */
-	char	   *note;
-	List	   *verifier_keys;	/* of char *; NIL where unsigned */
-	TimestampTz at;
-} LedgerCheckpoint;
 
 /* The part of a tile that was read last, one a level. */
 typedef struct KeptTile
@@ -77,7 +57,7 @@ typedef struct LedgerReading
 	bool		lenient;		/* read what is missing as zeros */
 	bool		missing;		/* something was */
 	Relation	tiles;
-	List	   *months;			/* partitions of the trail, locked */
+	List	   *months;			/* NIL: LedgerMonths() has not been asked */
 	MerkleSource source;
 	KeptTile	kept[MERKLE_TILE_LEVELS];
 } LedgerReading;
@@ -86,18 +66,18 @@ extern Sha256 *LedgerSha256(void);
 extern LedgerReading *LedgerReadingBegin(Snapshot snapshot, bool lenient);
 extern void LedgerReadingEnd(LedgerReading *reading);
 
+extern List *LedgerMonths(LedgerReading *reading);
 extern int64 LedgerLeaves(LedgerReading *reading);
+extern bool LedgerHasTree(LedgerReading *reading, int64 size);
 extern int64 LedgerTreeSize(LedgerReading *reading);
-extern char *LedgerOrigin(LedgerReading *reading, int *rows);
+extern bool LedgerTakeHash(Datum value, MerkleHash *hash);
+extern char *LedgerOrigin(LedgerReading *reading, TimestampTz *created_at,
+						  int *rows);
 extern void LedgerReadTile(LedgerReading *reading, int level, int64 tile,
 						   LedgerTile *result);
 extern void LedgerReadRoots(LedgerReading *reading, int level, int64 first,
 							int width, MerkleHash *roots);
 extern HeapTuple LedgerFindEvent(LedgerReading *reading, int64 event_id,
 								 TupleDesc *descriptor);
-extern void LedgerCheckpointRead(HeapTuple tuple, TupleDesc descriptor,
-								 LedgerCheckpoint *checkpoint);
-extern bool LedgerNewestCheckpoint(LedgerReading *reading, bool signed_only,
-								   LedgerCheckpoint *checkpoint);
 
 #endif							/* CPIS_LEDGER_H */

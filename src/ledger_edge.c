@@ -15,7 +15,8 @@
  *
  * What should be there and is not - somebody has taken it away - is read as
  * zeros, and logged.  The root then never again is what it would have been, and
- * every later checkpoint contradicts the earlier ones.
+ * every later checkpoint contradicts the earlier ones.  A name that somebody has
+ * changed into none is left as it is: look-ups go on, without checkpoints.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,8 +24,10 @@
 
 #include "bulk_insert.h"
 #include "catalog/pg_class.h"
+#include "common/string.h"
 #include "ledger_edge.h"
 #include "relation.h"
+#include "signed_note.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -47,15 +50,19 @@ char	   *cpis_log_origin = NULL;
 static MerkleEdge edge;
 static bool edge_is_known = false;
 static List *full_tiles = NIL;	/* of FullTile */
-static char name[ORIGIN_LENGTH + 1];	/* empty: not read */
+static char name[ORIGIN_LENGTH + 1];	/* empty: there is none that will do */
+static TimestampTz named_at;
+static bool is_named = false;	/* if only with a name that will not do */
 
 /*
- * May a ledger have this name?
+ * May a ledger have this name?  It goes into notes, which are UTF-8, and may come
+ * from a file of settings, which can be anything: ASCII is both.
  */
 bool
 LedgerOriginIsValid(const char *origin)
 {
-	return strlen(origin) <= ORIGIN_LENGTH && note_key_name_is_valid(origin);
+	return strlen(origin) <= ORIGIN_LENGTH && pg_is_ascii(origin) &&
+		note_key_name_is_valid(origin);
 }
 
 /*
@@ -67,6 +74,7 @@ LedgerForget(void)
 	edge_is_known = false;
 	full_tiles = NIL;
 	name[0] = '\0';
+	is_named = false;
 }
 
 /*
@@ -109,7 +117,8 @@ read_edge(void)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("something is missing from the ledger"),
 				 errhint("cpis_audit_verify() says what is wrong.")));
-	origin = LedgerOrigin(reading, &rows);
+	origin = LedgerOrigin(reading, &named_at, &rows);
+	is_named = (rows > 0);
 	if (origin != NULL && LedgerOriginIsValid(origin))
 		strlcpy(name, origin, sizeof(name));
 	LedgerReadingEnd(reading);
@@ -198,6 +207,8 @@ store_name(TimestampTz now)
 	slot->tts_values[LEDGER_CREATED_AT - 1] = TimestampTzGetDatum(now);
 	ExecStoreVirtualTuple(slot);
 	BulkInsertEnd(insert);
+	named_at = now;
+	is_named = true;
 }
 
 static void
@@ -230,7 +241,7 @@ store_tiles(void)
 void
 LedgerStore(TimestampTz now)
 {
-	if (name[0] == '\0')
+	if (!is_named)
 		store_name(now);
 	if (full_tiles != NIL)
 		store_tiles();
@@ -238,14 +249,20 @@ LedgerStore(TimestampTz now)
 }
 
 /*
- * The name of the ledger, which gets one if it has none.
+ * The name of the ledger, which gets one if it has none, and when it got it.
  */
 const char *
-LedgerName(TimestampTz now)
+LedgerName(TimestampTz now, TimestampTz *since)
 {
 	read_edge();
-	if (name[0] == '\0')
+	if (!is_named)
 		store_name(now);
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("the name of the ledger has been changed"),
+				 errhint("cpis_audit_verify() says what is wrong.")));
+	*since = named_at;
 	return name;
 }
 

@@ -17,7 +17,7 @@ extern bool LedgerOriginIsValid(const char *origin);
 extern void LedgerForget(void);
 extern void LedgerLock(void);
 extern int64 LedgerSize(void);
-extern const char *LedgerName(TimestampTz now);
+extern const char *LedgerName(TimestampTz now, TimestampTz *since);
 extern void LedgerAppend(const MerkleHash *leaf);
 extern void LedgerStore(TimestampTz now);
 extern void LedgerRoot(MerkleHash *root);

@@ -15,10 +15,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "audit_row.h"
 #include "catalog/pg_type.h"
+#include "checkpoint_row.h"
 #include "checkpoint_sql.h"
 #include "fmgr.h"
+#include "signed_note.h"
 #include "ledger.h"
 #include "lookup.h"
 #include "utils/array.h"
@@ -82,6 +85,15 @@ raise_no_such_tree(int64 size)
 			 errmsg("the ledger has had no tree of " INT64_FORMAT " events", size)));
 }
 
+static void
+raise_contradiction(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the ledger is not the one of its checkpoint"),
+			 errhint("cpis_audit_verify() says what is wrong.")));
+}
+
 /*
  * Prove that the event is in the tree of this size.
  */
@@ -107,15 +119,13 @@ cpis_inclusion_proof(PG_FUNCTION_ARGS)
 {
 	LedgerReading *reading;
 	MerkleProof proof;
-	int64		present_size;
 	int64		tree_size;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	reading = LedgerReadingBegin(GetLatestSnapshot(), false);
-	present_size = LedgerLeaves(reading);
-	tree_size = PG_ARGISNULL(1) ? present_size : PG_GETARG_INT64(1);
-	if (tree_size < 0 || tree_size > present_size)
+	tree_size = PG_ARGISNULL(1) ? LedgerLeaves(reading) : PG_GETARG_INT64(1);
+	if (!PG_ARGISNULL(1) && !LedgerHasTree(reading, tree_size))
 		raise_no_such_tree(tree_size);
 	prove_inclusion(reading, PG_GETARG_INT64(0), tree_size, &proof);
 	LedgerReadingEnd(reading);
@@ -133,7 +143,7 @@ cpis_consistency_proof(PG_FUNCTION_ARGS)
 	int64		new_size = PG_GETARG_INT64(1);
 	MerkleProof proof;
 
-	if (new_size < 0 || new_size > LedgerLeaves(reading))
+	if (!LedgerHasTree(reading, new_size))
 		raise_no_such_tree(new_size);
 	if (old_size < 0 || old_size > new_size)
 		ereport(ERROR,
@@ -146,20 +156,92 @@ cpis_consistency_proof(PG_FUNCTION_ARGS)
 }
 
 /*
- * The newest checkpoint, if it covers the event; else NULL.
+ * See that there is such an event before the writer is asked for anything.
+ */
+static void
+check_event(int64 event_id)
+{
+	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
+
+	if (event_id < 0 || event_id == PG_INT64_MAX || !LedgerHasTree(reading, event_id + 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event " INT64_FORMAT " is not in the ledger", event_id)));
+	LedgerReadingEnd(reading);
+}
+
+/*
+ * Have the writer make a checkpoint, which a standby cannot.
+ */
+static char *
+new_checkpoint(int64 event_id)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("no checkpoint on this standby covers event " INT64_FORMAT " yet", event_id),
+				 errhint("Ask the primary.")));
+	LookupCheckCallable("cpis_tlog_proof()");
+	return CheckpointObtain();
+}
+
+/*
+ * The newest checkpoint that is signed, if it covers the event; on a standby,
+ * which cannot have another made, the newest of all will do.  Else NULL.
  */
 static char *
 checkpoint_that_covers(int64 event_id)
 {
 	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
-	LedgerCheckpoint checkpoint;
+	CheckpointRow row;
 	char	   *note = NULL;
 
-	if (LedgerNewestCheckpoint(reading, false, &checkpoint) &&
-		checkpoint.tree_size > event_id)
-		note = checkpoint.note;
+	if (CheckpointRowNewest(reading, PG_INT64_MAX, true, &row) && row.tree_size > event_id)
+		note = row.note;
+	else if (RecoveryInProgress() &&
+			 CheckpointRowNewest(reading, PG_INT64_MAX, false, &row) && row.tree_size > event_id)
+	{
+		note = row.note;
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("proof leads to a checkpoint that is not signed")));
+	}
 	LedgerReadingEnd(reading);
 	return note;
+}
+
+/*
+ * Read what a checkpoint of this ledger says.
+ */
+static void
+parse_own(const char *note, Checkpoint *checkpoint)
+{
+	size_t		text_length;
+
+	if (!note_split(note, strlen(note), &text_length))
+		text_length = strlen(note);
+	if (!checkpoint_parse(note, text_length, checkpoint))
+		raise_contradiction();
+}
+
+/*
+ * Prove that the event is in the tree of the checkpoint; only what anybody would
+ * accept leaves this function.
+ */
+static void
+prove_to_checkpoint(int64 event_id, const Checkpoint *checkpoint, MerkleProof *proof)
+{
+	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
+	MerkleHash	leaves[MERKLE_TILE_WIDTH];
+	int			place = event_id % MERKLE_TILE_WIDTH;
+
+	prove_inclusion(reading, event_id, checkpoint->size, proof);
+	if (!reading->source.read(reading->source.context, 0, event_id / MERKLE_TILE_WIDTH,
+							  place + 1, leaves) ||
+		!merkle_verify_inclusion(LedgerSha256(), &leaves[place], event_id,
+								 checkpoint->size, proof, &checkpoint->root))
+		raise_contradiction();
+	LedgerReadingEnd(reading);
 }
 
 /*
@@ -185,34 +267,24 @@ print_proof(int64 event_id, const MerkleProof *proof, const char *note)
 
 /*
  * cpis_tlog_proof(event_id) -> text: a file that proves the event offline.
- * Where no checkpoint covers it yet, the writer makes one.
+ * Where no signed checkpoint covers it yet, the writer makes one.  22023 where
+ * there is no such event, XX001 where the ledger does not lead to its checkpoint,
+ * 25006 on a standby where no checkpoint covers the event.
  */
 Datum
 cpis_tlog_proof(PG_FUNCTION_ARGS)
 {
 	int64		event_id = PG_GETARG_INT64(0);
-	char	   *note = checkpoint_that_covers(event_id);
-	LedgerReading *reading;
 	Checkpoint	checkpoint;
 	MerkleProof proof;
-	size_t		text_length;
+	char	   *note;
 
+	check_event(event_id);
+	note = checkpoint_that_covers(event_id);
 	if (note == NULL)
-	{
-		LookupCheckCallable("cpis_tlog_proof()");
-		note = CheckpointObtain();
-	}
-	if (!note_split(note, strlen(note), &text_length))
-		text_length = strlen(note);
-	if (!checkpoint_parse(note, text_length, &checkpoint))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the newest checkpoint of the ledger has been changed"),
-				 errhint("cpis_audit_verify() says what is wrong.")));
-
-	reading = LedgerReadingBegin(GetLatestSnapshot(), false);
-	prove_inclusion(reading, event_id, checkpoint.size, &proof);
-	LedgerReadingEnd(reading);
+		note = new_checkpoint(event_id);
+	parse_own(note, &checkpoint);
+	prove_to_checkpoint(event_id, &checkpoint, &proof);
 	PG_RETURN_TEXT_P(cstring_to_text(print_proof(event_id, &proof, note)));
 }
 

@@ -215,6 +215,25 @@ CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
 }
 
 /*
+ * See that a table has columns of these types, and no others: else nothing in it
+ * could be read.
+ */
+void
+CpisCheckColumns(Relation table, const Oid *types, int n)
+{
+	TupleDesc	descriptor = RelationGetDescr(table);
+	bool		same = descriptor->natts == n;
+
+	for (int i = 0; same && i < n; i++)
+		same = TupleDescAttr(descriptor, i)->atttypid == types[i];
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("table \"%s.%s\" does not have the columns that extension \"%s\" gave it",
+						"cpis", RelationGetRelationName(table), "cpis")));
+}
+
+/*
  * A text attribute as a C string, or NULL.
  */
 char *

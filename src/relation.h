@@ -41,6 +41,7 @@ extern uint64 CpisGeneration(void);
 extern Oid	CpisSchemaOid(void);
 extern Oid	CpisRelationOid(CpisRelation relation);
 extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
+extern void CpisCheckColumns(Relation table, const Oid *types, int n);
 extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
 							   int attribute);
 

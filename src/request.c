@@ -265,14 +265,15 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 }
 
 /*
- * Have the writer make a checkpoint that covers every event recorded before.
- * Errors are those of RecordEvent().
+ * Have the writer make a checkpoint that covers reply->wanted events, or, where
+ * that is -1, every event recorded before.  Errors are those of RecordEvent().
  */
 void
 RequestLedgerCheckpoint(CheckpointReply *reply)
 {
 	QueueSlot  *slot = QueueReserve();
 
+	((Request *) slot->payload.bytes)->checkpoint.wanted = reply->wanted;
 	request(slot, REQUEST_CHECKPOINT);
 	*reply = ((Request *) slot->payload.bytes)->checkpoint;
 }

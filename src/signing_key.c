@@ -37,6 +37,9 @@
 /* No file with a few keys is longer. */
 #define KEY_FILE_MOST 16384
 
+StaticAssertDecl(KEY_FILE_MOST == 16384 && SIGNING_KEYS_MOST == 4,
+				 "messages name these limits");
+
 char	   *cpis_signing_key_file = NULL;
 
 static void
@@ -79,7 +82,8 @@ read_file(char *buffer, SigningKeys *keys)
 
 	if (file < 0)
 	{
-		set_problem(keys, errno == ENOENT ? "does not exist" : "cannot be opened");
+		set_problem(keys, errno == ENOENT ? "does not exist" :
+					errno == EACCES ? "cannot be opened by the server's user" : "cannot be opened");
 		return -1;
 	}
 	if (!is_private(file, keys))
@@ -93,7 +97,7 @@ read_file(char *buffer, SigningKeys *keys)
 	close(file);
 	if (n < 0 || length == KEY_FILE_MOST)
 	{
-		set_problem(keys, n < 0 ? "cannot be read" : "is too long");
+		set_problem(keys, n < 0 ? "cannot be read" : "is longer than 16 kB");
 		return -1;
 	}
 	return length;
@@ -125,7 +129,7 @@ take_key(const uint8_t *bytes, const char *name, SigningKeys *keys)
 	size_t		length = sizeof(public_key);
 
 	if (keys->n == SIGNING_KEYS_MOST)
-		set_problem(keys, "has too many keys");
+		set_problem(keys, "has more than four keys");
 	else if (private_key == NULL ||
 			 EVP_PKEY_get_raw_public_key(private_key, public_key, &length) != 1 ||
 			 !note_key_make(LedgerSha256(), name, public_key, &keys->public_keys[keys->n]))

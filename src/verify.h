@@ -37,6 +37,8 @@ typedef struct VerifyShared
 	slock_t		mutex;			/* protects the rest */
 	uint64		notices;		/* fingerprint of those that events tell of */
 	int64		checkpoints;	/* verified */
+	int64		key_events;		/* that tell of a change of keys */
+	int64		key_changes;	/* that checkpoints have */
 	int64		problem_event;	/* -1: no problem so far */
 	char		problem[VERIFY_PROBLEM_SIZE];
 } VerifyShared;
@@ -48,12 +50,15 @@ typedef struct Verifier
 	LedgerReading *reading;		/* lenient: what is missing is a problem */
 	EventTrail *trail;
 	char	   *origin;			/* of the ledger, or NULL */
+	TimestampTz created_at;
 	MemoryContext row_context; /* reset every now and then */
 	int64		rows;			/* not in shared->checked yet */
 	int			unlooked;		/* calls since something was looked at */
 	StringInfoData buffer;
 	uint64		notices;		/* fingerprint */
 	int64		checkpoints;
+	int64		key_events;
+	int64		key_changes;
 	bool		is_leader;
 	instr_time	reported_at;
 } Verifier;
@@ -65,8 +70,10 @@ extern void VerifyProgress(Verifier *verifier, int64 rows);
 
 extern void VerifyEvents(Verifier *verifier, int64 first, int64 end);
 extern void VerifyCheckpoints(Verifier *verifier, int64 above, int64 up_to);
+extern bool VerifyIsKeyEvent(const TupleTableSlot *slot);
 extern void VerifyNoOtherEvents(Verifier *verifier);
 extern void VerifyUpperTiles(Verifier *verifier);
+extern void VerifyKeyEvents(Verifier *verifier);
 extern void VerifyLedgerCounts(Verifier *verifier);
 extern uint64 VerifyNoticesRead(Verifier *verifier);
 extern void VerifyNoticesFind(Verifier *verifier);

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "audit_row.h"
+#include "checkpoint_row.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -114,6 +115,21 @@ row_problem(Verifier *verifier, int64 event_id, const TupleTableSlot *slot,
 }
 
 /*
+ * Does the event tell of a change of keys?
+ */
+bool
+VerifyIsKeyEvent(const TupleTableSlot *slot)
+{
+	text	   *action;
+
+	if (slot->tts_isnull[AUDIT_ACTION - 1])
+		return false;
+	action = DatumGetTextPP(slot->tts_values[AUDIT_ACTION - 1]);
+	return VARSIZE_ANY_EXHDR(action) == strlen(KEY_EVENT_ACTION) &&
+		memcmp(VARDATA_ANY(action), KEY_EVENT_ACTION, strlen(KEY_EVENT_ACTION)) == 0;
+}
+
+/*
  * Add the notices that a row tells of to the fingerprint.
  */
 static void
@@ -153,6 +169,7 @@ verify_row(Verifier *verifier, int64 event_id, const TupleTableSlot *slot,
 		return false;
 	}
 	add_notices(verifier, event_id, slot);
+	verifier->key_events += VerifyIsKeyEvent(slot);
 
 	if ((event_id + 1) % MERKLE_TILE_WIDTH == 0 && tile->must_be && !tile->is_there)
 		return tile_is_sound(verifier, 0, tile->number, tile->number * MERKLE_TILE_WIDTH,
@@ -194,6 +211,10 @@ verify_rows(Verifier *verifier, int64 first, int64 end)
 	}
 	if (expected < end)
 		VerifyProblem(verifier, expected, "the event is missing");
+	/* A part may end inside a tile. */
+	else if (tile.must_be && !tile.is_there)
+		return tile_is_sound(verifier, 0, tile.number, tile.number * MERKLE_TILE_WIDTH,
+							 &tile.stored);
 	return expected == end;
 }
 
@@ -278,4 +299,7 @@ VerifyNoOtherEvents(Verifier *verifier)
 	if (slot != NULL)
 		VerifyProblem(verifier, Max(verifier->shared->tree_size - 1, 0),
 					  "there is an event with the number " INT64_FORMAT, event_id);
+	else if (EventTrailHasUnnumbered(verifier->trail))
+		VerifyProblem(verifier, Max(verifier->shared->tree_size - 1, 0),
+					  "there is an event without a number");
 }

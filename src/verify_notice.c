@@ -19,6 +19,8 @@
 #include "access/tableam.h"
 #include "audit_row.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "notification.h"
 #include "relation.h"
@@ -27,6 +29,8 @@
 #include "utils/hsearch.h"
 #include "utils/rel.h"
 #include "verify.h"
+
+static const Oid columns[NOTIFICATION_NCOLUMNS] = {TEXTOID, INT8OID, INT8OID};
 
 /* How many notices an authority, known by its fingerprint, has. */
 typedef struct AuthorityCount
@@ -117,6 +121,7 @@ VerifyNoticesRead(Verifier *verifier)
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	NoticeReading notices = {FINGERPRINT_EMPTY, FINGERPRINT_EMPTY, make_counts()};
 
+	CpisCheckColumns(table, columns, NOTIFICATION_NCOLUMNS);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext context = MemoryContextSwitchTo(verifier->row_context);
@@ -258,7 +263,8 @@ find_extra(Verifier *verifier, Relation table)
 			!event_tells_of(verifier, event_id, &notice))
 			VerifyProblem(verifier, Max(event_id, 0),
 						  "notice " INT64_FORMAT " of authority %.*s is of no event",
-						  notice.notification_no, Min(notice.length, LOCAL_AUTHORITY_LENGTH),
+						  notice.notification_no,
+						  pg_mbcliplen(notice.local_authority, notice.length, LOCAL_AUTHORITY_LENGTH),
 						  notice.local_authority);
 		VerifyProgress(verifier, 0);
 	}

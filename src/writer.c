@@ -297,12 +297,21 @@ standby_has_confirmed(void)
 }
 
 /*
- * Begin a transaction that may append to the trail.
+ * Begin a transaction that may append to the trail, and in which locks are waited
+ * for no longer than this, in milliseconds; 0: as ever.
  */
 static void
-begin_writing(void)
+begin_writing(int lock_timeout)
 {
 	StartTransactionCommand();
+	if (lock_timeout > 0)
+	{
+		char		milliseconds[16];
+
+		snprintf(milliseconds, sizeof(milliseconds), "%d", lock_timeout);
+		(void) set_config_option("lock_timeout", milliseconds, PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(batch_context);
 	hold_extension();
@@ -334,7 +343,7 @@ write_batch(QueueSlot **batch, volatile int *n)
 
 	MonthEnsure(now, own_lock_timeout());
 
-	begin_writing();
+	begin_writing(0);
 	TrailLock(now);
 
 	*n = QueueDropAbandoned(batch, *n);
@@ -358,18 +367,15 @@ static void
 write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char		milliseconds[16];
 
 	MonthEnsure(now, lock_timeout);
 
-	begin_writing();
-	snprintf(milliseconds, sizeof(milliseconds), "%d", lock_timeout);
-	(void) set_config_option("lock_timeout", milliseconds, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+	begin_writing(lock_timeout);
 	TrailLock(now);
 	CheckpointLock();
 	CheckpointMake(now, wanted, reply);
 	end_writing();
+	CheckpointMade(reply);
 }
 
 /*
@@ -477,7 +483,7 @@ reply_with_checkpoint(QueueSlot **batch, int n)
 	if (committed)
 	{
 		for (int i = 0; i < n; i++)
-			((Request *) batch[i]->payload.bytes)->checkpoint = reply;
+			CheckpointAnswer(&reply, &((Request *) batch[i]->payload.bytes)->checkpoint);
 		answer_batch(batch, n);
 	}
 	end_batch();
@@ -485,7 +491,7 @@ reply_with_checkpoint(QueueSlot **batch, int n)
 
 /*
  * Make the checkpoint that is due though nobody wants it.  What stops it is
- * logged; it will be tried again after more events.
+ * logged; it will be tried again in a minute, or by the next writer.
  */
 static void
 make_due_checkpoint(void)
@@ -501,7 +507,7 @@ make_due_checkpoint(void)
 	PG_CATCH();
 	{
 		fail_batch(NULL, 0, "checkpoint could not be made");
-		CheckpointPutOff();
+		CheckpointPutOff(GetCurrentTimestamp());
 	}
 	PG_END_TRY();
 	end_batch();
@@ -656,7 +662,7 @@ serve(void)
 
 		idle_left = cpis_writer_idle_timeout - idle_us / 1000;
 		due_in = CheckpointDueIn(GetCurrentTimestamp());
-		if (due_in == 0 || (due_in > 0 && idle_left <= 0))
+		if (due_in == 0 || (idle_left <= 0 && CheckpointIsBehind()))
 		{
 			make_due_checkpoint();
 			continue;

@@ -26,7 +26,7 @@ SELECT count(*) >= 600 AS many, count(*) % 256 <> 0 AS beyond FROM cpis.audit_ev
 -- So that a tile ends and another begins among these events.
 SELECT min(event_id) AS first, max(event_id) AS last, (min(event_id) / 256 + 1) * 256 AS tile FROM cpis.audit_event WHERE request_id LIKE 'ledger %' \gset
 
-SELECT plan(169);
+SELECT plan(191);
 
 -- The tree, computed once more by its definition (RFC 9162, section 2.1.1).
 CREATE FUNCTION tree_root(hashes bytea[]) RETURNS bytea LANGUAGE plpgsql AS $$
@@ -195,6 +195,9 @@ SELECT is(tampered('INSERT INTO MONTH SELECT (e).* FROM (SELECT jsonb_populate_r
 SELECT is(tampered('INSERT INTO MONTH SELECT (e).* FROM (SELECT jsonb_populate_record(m, jsonb_build_object(''event_id'', ' || number
 	|| ')) AS e FROM MONTH m WHERE event_id = EVENT) AS copied', :first), (:last - :first) || ': there is an event with the number ' || number, number || ' inserted')
 	FROM unnest(ARRAY[-5, 9223372036854775806]) AS number;
+SELECT is(tampered('ALTER TABLE cpis.audit_event ALTER event_id DROP NOT NULL; INSERT INTO MONTH SELECT (e).* FROM (SELECT jsonb_populate_record(m, ''{"event_id": null}'') AS e
+	FROM MONTH m WHERE event_id = EVENT) AS copied', :first), (:last - :first) || ': there is an event without a number', 'one without a number inserted');
+SELECT is(tampered('ALTER TABLE cpis.audit_event ALTER event_id DROP NOT NULL; UPDATE MONTH SET event_id = NULL WHERE event_id = EVENT', :first), '0: the event is missing', 'the number taken away');
 SELECT is(tampered('ALTER TABLE cpis.notification ALTER local_authority DROP NOT NULL; UPDATE cpis.notification SET local_authority = NULL WHERE event_id = EVENT', :in_tile),
 	-:in_tile || ': a notice has no authority, number or event', 'a notice of nobody');
 
@@ -218,8 +221,29 @@ SELECT is(tampered(command, :tile), problem, name) FROM (VALUES
 	('a tile cut short', 'UPDATE cpis.ledger_tile SET hashes = substr(hashes, 1, 8160) WHERE level = 0 AND tile = EVENT / 256', '0: tile TILE of level 0 has been changed'),
 	('a tile removed', 'DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile = EVENT / 256', '0: tile TILE of level 0 is missing'),
 	('a tile twice', 'INSERT INTO cpis.ledger_tile SELECT * FROM cpis.ledger_tile WHERE level = 0 AND tile = EVENT / 256', '0: tile TILE of level 0 is there more than once'),
+	('a tile removed, and its last event', 'DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile = EVENT / 256; ALTER TABLE cpis.audit_event DISABLE TRIGGER ALL; DELETE FROM cpis.audit_event WHERE event_id = EVENT + 255', '255: the event is missing'),
 	('a tile of another level', 'UPDATE cpis.ledger_tile SET level = 1 WHERE level = 0 AND tile = EVENT / 256', '0: tile TILE of level 0 is missing')
 	) AS v (name, command, template), LATERAL replace(template, 'TILE', (:tile / 256)::text) AS problem;
+-- A part that ends inside a tile.
+CREATE FUNCTION problem_of_part(command text, first bigint, last bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	ALTER TABLE cpis.ledger_tile DISABLE TRIGGER ALL;
+	EXECUTE command;
+	SELECT v.event_id || ': ' || v.problem INTO answer FROM cpis_audit_verify(first, last) v;
+	RAISE EXCEPTION USING errcode = 'UX000', message = coalesce(answer, 'whole');
+EXCEPTION WHEN SQLSTATE 'UX000' THEN
+	RETURN sqlerrm;
+END
+$$;
+SELECT is(problem_of_part('DELETE FROM cpis.ledger_tile', :tile + 5, :tile + 9), :tile || ': tile ' || :tile / 256 || ' of level 0 is missing', 'a part inside a tile that is missing');
+SELECT is(problem_of_part('DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile <> ' || :tile / 256, :tile + 5, :tile + 9), 'whole', 'or that is there');
+-- Tables that are no longer as the extension made them.
+SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', NULL, command) FROM (VALUES
+	('ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
+	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
+	('ALTER TABLE cpis.ledger DROP created_at')) AS v (command);
 SELECT is(tampered(command, :last), problem, name) FROM (VALUES
 	('a tile too many', 'INSERT INTO cpis.ledger_tile VALUES (7, 0, '''', '''')', '0: the ledger has tiles that no events fill'),
 	('a negative tile', 'INSERT INTO cpis.ledger_tile VALUES (-1, 0, '''', '''')', '0: the ledger has tiles that no events fill'),
@@ -228,22 +252,49 @@ SELECT is(tampered(command, :last), problem, name) FROM (VALUES
 	('a second name', 'INSERT INTO cpis.ledger SELECT * FROM cpis.ledger', '0: the ledger has no name, or more than one')
 	) AS v (name, command, problem) WHERE problem IS NOT NULL;
 -- The first checkpoint is that of the lowest number of events.
+SELECT cpis_checkpoint() IS NOT NULL AS checkpoint;
 SELECT min(tree_size) AS size FROM cpis.checkpoint \gset
-SELECT is(tampered(command, :size - 1), problem, name) FROM (VALUES
+SELECT tree_size AS second_size FROM cpis.checkpoint ORDER BY tree_size OFFSET 1 LIMIT 1 \gset
+-- Somebody who knows how makes the seals anew.
+CREATE FUNCTION seal_again() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c cpis.checkpoint;
+	before bytea = (SELECT sha256('cpis/ledger/1\012'::bytea || int8send((extract(epoch FROM created_at) * 1000000)::bigint) || convert_to(origin, 'UTF8')) FROM cpis.ledger);
+BEGIN
+	FOR c IN SELECT * FROM cpis.checkpoint ORDER BY tree_size LOOP
+		before = sha256('cpis/checkpoint/1\012'::bytea || before || int8send((extract(epoch FROM c.at) * 1000000)::bigint) || convert_to(c.note, 'UTF8'));
+		UPDATE cpis.checkpoint SET seal = before WHERE tree_size = c.tree_size;
+	END LOOP;
+END
+$$;
+SELECT is(tampered('SELECT seal_again()', :last), 'whole', 'the seals made anew, as their comments say, are the same');
+SELECT is(tampered('UPDATE cpis.checkpoint SET at = at + interval ''1 microsecond''; SELECT seal_again()', :last), 'whole', 'who makes all of them anew can change the time');
+SELECT is(tampered(replace(command, 'SIZE', :'size'), :size - 1), problem, name) FROM (VALUES
 	('the root of a checkpoint', 'UPDATE cpis.checkpoint SET root = sha256(root)', '0: the checkpoint of SIZE events has been changed'),
 	('the note of a checkpoint', 'UPDATE cpis.checkpoint SET note = note || '' ''', '0: the checkpoint of SIZE events has been changed'),
 	('root and note of a checkpoint', 'UPDATE cpis.checkpoint SET root = sha256(root), note = split_part(note, E''\n'', 1) || E''\n'' || tree_size || E''\n'' || encode(sha256(root), ''base64'') || E''\n''',
+		'0: the checkpoint of SIZE events, or what was before it, has been changed'),
+	('root, note and seals', 'UPDATE cpis.checkpoint SET root = sha256(root), note = split_part(note, E''\n'', 1) || E''\n'' || tree_size || E''\n'' || encode(sha256(root), ''base64'') || E''\n''; SELECT seal_again()',
 		'0: the first SIZE events are not those of their checkpoint'),
 	('the keys of a checkpoint', 'UPDATE cpis.checkpoint SET verifier_keys = ARRAY[''x'']', '0: the checkpoint of SIZE events has been changed'),
+	('the keys to a table', 'UPDATE cpis.checkpoint SET verifier_keys = ''{{x,y},{z,w}}''', '0: the checkpoint of SIZE events has been changed'),
+	('the keys to one that is NULL', 'UPDATE cpis.checkpoint SET verifier_keys = ''{NULL}''', '0: the checkpoint of SIZE events has been changed'),
+	('the keys to NULL', 'ALTER TABLE cpis.checkpoint ALTER verifier_keys DROP NOT NULL; UPDATE cpis.checkpoint SET verifier_keys = NULL', '0: the checkpoint of SIZE events has been changed'),
+	('the time of a checkpoint', 'UPDATE cpis.checkpoint SET at = at - interval ''1 microsecond''', '0: the checkpoint of SIZE events, or what was before it, has been changed'),
+	('the seal of a checkpoint', 'UPDATE cpis.checkpoint SET seal = sha256(seal)', '0: the checkpoint of SIZE events, or what was before it, has been changed'),
+	('a seal cut short', 'UPDATE cpis.checkpoint SET seal = ''''', '0: the checkpoint of SIZE events has been changed'),
+	('a checkpoint twice', 'INSERT INTO cpis.checkpoint SELECT * FROM cpis.checkpoint', '0: the checkpoint of SIZE events is there more than once'),
+	('a checkpoint removed', 'DELETE FROM cpis.checkpoint WHERE tree_size = SIZE', 'NEXT: the checkpoint of SECOND events, or what was before it, has been changed'),
+	('since when there is a ledger', 'UPDATE cpis.ledger SET created_at = created_at + interval ''1 microsecond''', '0: the checkpoint of SIZE events, or what was before it, has been changed'),
 	('the name of the ledger', 'UPDATE cpis.ledger SET origin = origin || ''x''', '0: the checkpoint of SIZE events has been changed'),
 	('no name', 'DELETE FROM cpis.ledger', '0: the name of the ledger is missing or has been changed'),
 	('the size of a checkpoint', 'UPDATE cpis.checkpoint SET tree_size = tree_size + 1 WHERE tree_size = (SELECT min(tree_size) FROM cpis.checkpoint)', '1: the checkpoint of MORE events has been changed')
-	) AS v (name, command, template), LATERAL replace(replace(template, 'SIZE', :'size'), 'MORE', (:size + 1)::text) AS problem WHERE template IS NOT NULL;
+	) AS v (name, command, template), LATERAL replace(replace(replace(replace(template, 'SIZE', :'size'), 'MORE', (:size + 1)::text),
+		'NEXT', (:second_size - :size)::text), 'SECOND', :'second_size') AS problem;
 SELECT is(tampered('UPDATE cpis.checkpoint SET tree_size = 1000000000 WHERE tree_size = (SELECT max(tree_size) FROM cpis.checkpoint)', :last),
 	'1: the event is missing', 'a checkpoint of more events than there are');
-SELECT is(tampered('INSERT INTO cpis.checkpoint SELECT -5, root, note, verifier_keys, at FROM cpis.checkpoint LIMIT 1', :last),
+SELECT is(tampered('INSERT INTO cpis.checkpoint SELECT -5, root, note, verifier_keys, at, seal FROM cpis.checkpoint LIMIT 1', :last),
 	'0: the ledger has checkpoints of more events than there are', 'a checkpoint of less than nothing');
-SELECT cpis_checkpoint() IS NOT NULL AS checkpoint;
 SELECT is(tampered('DELETE FROM MONTH WHERE event_id >= EVENT', :last - 1), '0: the event is missing', 'the tail cut off, under a checkpoint');
 
 -- Notices.
@@ -276,6 +327,6 @@ SELECT origin LIKE 'cpis/%' AS named, tree_size > 600 AS grown, checkpoint_tree_
 SELECT cpis_checkpoint();
 RESET ROLE;
 DROP TABLE kept, change;
-DROP FUNCTION tampered, forge, root_of_first, tree_root, note_line;
+DROP FUNCTION tampered, problem_of_part, seal_again, forge, root_of_first, tree_root, note_line;
 DROP PROCEDURE look_up_often;
 DROP EXTENSION pgtap;

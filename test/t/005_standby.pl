@@ -126,13 +126,29 @@ subtest 'hot standby: error at once, not recorded' => sub {
 	is(next_event($primary), $events, 'nor is anything on the primary');
 };
 
+subtest 'hot standby: an event is proved where a checkpoint is there that covers it' => sub {
+	$primary->safe_psql('postgres', 'SELECT cpis_checkpoint()');
+	# From now on there is no other.
+	my $holder = $primary->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE cpis.checkpoint IN SHARE MODE');
+	my $event = (ask($primary, lookup_sql(2, 'not covered')))[0] + 0;
+	$primary->wait_for_catchup($standby, 'replay');
+	my ($rc, $out, $err) = $standby->psql('postgres', 'SELECT cpis_tlog_proof(0)');
+	like($out, qr{\Ac2sp\.org/tlog-proof\@v1\nindex 0\n}, 'a proof');
+	like($err, qr/WARNING:  proof leads to a checkpoint that is not signed/, 'and that nobody has signed');
+	($rc, $out, $err) = $standby->psql('postgres', "SELECT cpis_tlog_proof($event)");
+	like($err, qr/no checkpoint on this standby covers event $event yet\s+HINT:  Ask the primary/, 'one that no checkpoint covers');
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+};
+
 $primary->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $primary->restart;
 $primary->poll_query_until('postgres',
 	q{SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'}) or die;
 
 subtest 'synchronous_standby_names set: a look-up discloses while the standby runs' => sub {
-	is(join(' ', ask($primary, lookup_sql(2, 'both run'))), "2\n ", 'disclosed');
+	is(join(' ', ask($primary, lookup_sql(2, 'both run'))), "3\n ", 'disclosed');
 };
 
 my $writer = q{FROM pg_stat_activity WHERE backend_type = 'cpis writer'};

@@ -100,7 +100,45 @@ sub is_whole
 	return;
 }
 
+# What a statement that changes the trail or the ledger answers, and verification
+# after it; all of it is taken back.
+sub tampered
+{
+	my ($sql) = @_;
+	return ask(qq{
+		BEGIN;
+		DO \$\$ DECLARE month regclass; BEGIN
+			FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass LOOP
+				EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', month);
+			END LOOP;
+		END \$\$;
+		ALTER TABLE cpis.audit_event DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.notification DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.ledger DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.ledger_tile DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+		$sql;
+		SELECT event_id, problem FROM cpis_audit_verify();
+		ROLLBACK});
+}
+
+# Makes the seals of all checkpoints anew, as somebody would who knows how.
+my $seal_again = q{DO $$ DECLARE
+		c cpis.checkpoint;
+		before bytea = (SELECT sha256('cpis/ledger/1\012'::bytea || int8send((extract(epoch FROM created_at) * 1000000)::bigint) || convert_to(origin, 'UTF8')) FROM cpis.ledger);
+	BEGIN
+		FOR c IN SELECT * FROM cpis.checkpoint ORDER BY tree_size LOOP
+			before = sha256('cpis/checkpoint/1\012'::bytea || before || int8send((extract(epoch FROM c.at) * 1000000)::bigint) || convert_to(c.note, 'UTF8'));
+			UPDATE cpis.checkpoint SET seal = before WHERE tree_size = c.tree_size;
+		END LOOP;
+	END $$};
+
 subtest 'without a key: three lines, and everybody is told' => sub {
+	my (undef, $out, $err) = $node->psql('postgres', 'SELECT cpis_tlog_proof(0)');
+	like($err, qr/event 0 is not in the ledger/, 'no proof of an event that is not there');
+	(undef, $out, $err) = $node->psql('postgres', "SELECT cpis_checkpoint_compare(E'example.org/cpis\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n')");
+	like($err, qr/another ledger\s+DETAIL:.*no event has been recorded yet/, 'a checkpoint that was kept is not of this ledger');
+	is(ask('SELECT count(*) FROM cpis.ledger'), 0, 'which has no name by that');
 	is(ask('SELECT cpis_checkpoint()'), "example.org/cpis\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n",
 		'a checkpoint of no events');
 	is(ask('SELECT checked, event_id, problem FROM cpis_audit_verify()'), '0||', 'a trail without events is whole');
@@ -131,12 +169,25 @@ subtest 'a file that will not do: not signed, and why' => sub {
 	like($problem->(), qr/not Ed25519/, 'a key and nonsense');
 	system_or_bail('openssl', 'req', '-x509', '-key', $key_file, '-subj', '/CN=none', '-out', $key_file);
 	like($problem->(), qr/something else/, 'a certificate');
+	make_key($key_file);
+	append_to_file($key_file, slurp_file($key_file));
+	like($problem->(), qr/same key twice/, 'the same key twice');
+	make_key($key_file);
+	my $five = slurp_file($key_file);
+	make_key($key_file), $five .= slurp_file($key_file) for 1 .. 4;
+	unlink $key_file;
+	append_to_file($key_file, $five);
+	chmod 0600, $key_file;
+	like($problem->(), qr/more than four keys/, 'too many');
+	make_key($key_file);
+	append_to_file($key_file, "\0-----BEGIN PRIVATE KEY-----\nbm8=\n-----END PRIVATE KEY-----\n");
+	like($problem->(), qr/not Ed25519/, 'a key, and nonsense behind a zero byte');
 	unlink $key_file;
 	append_to_file($key_file, "nonsense\n");
 	chmod 0600, $key_file;
 	like($problem->(), qr/no private key/, 'nonsense');
 	append_to_file($key_file, 'x' x 20000);
-	like($problem->(), qr/too long/, 'too long');
+	like($problem->(), qr/longer than 16 kB/, 'too long');
 	unlink $key_file;
 	mkdir $key_file;
 	like($problem->(), qr/not a plain file/, 'a directory');
@@ -231,6 +282,47 @@ subtest 'rotation: an event signed under both keys' => sub {
 	is(ask("SELECT detail FROM cpis.audit_event WHERE event_id = " . ((split /\n/, $text)[1] - 1)),
 		"removed $first_key", 'and an event that the old one is gone');
 	is_whole('checkpoints of all kinds are whole');
+};
+
+subtest 'no key any more, and one again: events too' => sub {
+	my $details = sub { ask("SELECT string_agg(detail, ' ' ORDER BY event_id) FROM (SELECT * FROM cpis.audit_event WHERE action = 'key' ORDER BY event_id DESC LIMIT $_[0]) e") };
+	my $signed = checkpoint();
+	my ($size) = (split /\n/, $signed)[1];
+	rename $key_file, "$directory/aside.pem";
+	my $unsigned = checkpoint();
+	unlike($unsigned, qr/\n\n/, 'unsigned');
+	is($details->(1), "removed $second_key", 'an event: the key is gone');
+	is(ask("SELECT cpis_tlog_proof($size - 1)") =~ s/.*?\n\n//sr, $signed, 'the proof of an event leads to the signed checkpoint that covers it');
+	my ($rc, $out, $err) = $node->psql('postgres', "SELECT cpis_tlog_proof($size)");
+	is($out =~ s/.*?\n\n//sr =~ s/\n\z//r, $unsigned =~ s/\n\z//r, 'of another event to one that is not signed');
+	like($err, qr/WARNING:  checkpoint has been made without a key/, 'with a warning');
+	rename "$directory/aside.pem", $key_file;
+	my ($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 1, 'signed again');
+	is($details->(2), "removed $second_key added $second_key", 'and an event');
+	is_whole('checkpoints of all kinds are whole');
+};
+
+subtest 'checkpoints tampered with, signatures and seals too: events tell' => sub {
+	my $checkpoint = sub { ask("SELECT tree_size FROM cpis.checkpoint WHERE cardinality(verifier_keys) $_[0] ORDER BY tree_size LIMIT 1") };
+	my ($first, $double, $between) = ($checkpoint->('= 1'), $checkpoint->('= 2'), $checkpoint->('= 1') + 1);
+	my $strip = q{UPDATE cpis.checkpoint SET note = split_part(note, E'\n\n', 1) || E'\n', verifier_keys = '{}' WHERE verifier_keys <> '{}'};
+	is(tampered($seal_again), '|', 'the seals made anew are the same');
+	is(tampered("$strip AND tree_size = $between"), $between - 1 . "|the checkpoint of $between events, or what was before it, has been changed", 'a signature taken away');
+	is(tampered("$strip AND tree_size = $between; $seal_again"), $between - 1 . "|the checkpoint of $between events has other signatures than events tell of",
+		'and the seals made anew');
+	is(tampered("$strip AND tree_size = $first; $seal_again"), $between - 1 . "|the checkpoint of $between events has other signatures than events tell of",
+		'that of the first one that is signed');
+	is(tampered("$strip; $seal_again"), $first - 1 . '|no checkpoint has the change of keys that the event tells of', 'all of them');
+	is(tampered("UPDATE cpis.checkpoint SET note = regexp_replace(note, '[^\\n]*\\n\\Z', ''), verifier_keys = verifier_keys[1:1] WHERE tree_size = $double; $seal_again"),
+		$double - 1 . "|the checkpoint of $double events has other signatures than events tell of", 'one of two');
+	is(tampered("DELETE FROM cpis.checkpoint WHERE tree_size = $first; $seal_again"), $between - 1 . "|the checkpoint of $between events has other signatures than events tell of",
+		'a checkpoint with a change of keys taken away');
+	is(tampered("UPDATE cpis.checkpoint SET at = now() WHERE tree_size = $double"), $double - 1 . "|the checkpoint of $double events, or what was before it, has been changed", 'its time');
+	my ($rc, $out, $err) = $node->psql('postgres', q{BEGIN; ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+		UPDATE cpis.checkpoint SET note = regexp_replace(note, E'(\n\\\\d+\n)....', '\1AAAA'); SELECT cpis_tlog_proof(0); ROLLBACK});
+	like($err, qr/the ledger is not the one of its checkpoint/, 'a proof that would not hold is not handed out');
+	is($out, '', 'nothing of it');
 };
 
 # RFC 9162, section 2.1.3.2.
@@ -346,25 +438,16 @@ subtest 'a copy: behind, consistent, forked' => sub {
 };
 
 subtest 'tail cut off, and every trace of it: only a kept checkpoint tells' => sub {
-	my $kept = checkpoint();
 	my $last = ask('SELECT max(event_id) FROM cpis.audit_event');
-	my $answer = ask(qq{
-		BEGIN;
-		DO \$\$ DECLARE month regclass; BEGIN
-			FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass LOOP
-				EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', month);
-			END LOOP;
-		END \$\$;
-		ALTER TABLE cpis.audit_event DISABLE TRIGGER ALL;
-		ALTER TABLE cpis.notification DISABLE TRIGGER ALL;
-		ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+	# With no full tile among them.
+	look_up(1), $last++ while $last % 256 < 3;
+	my $kept = checkpoint();
+	my $answer = tampered(qq{
 		DELETE FROM cpis.audit_event WHERE event_id >= $last - 3;
 		DELETE FROM cpis.notification WHERE event_id >= $last - 3;
 		DELETE FROM cpis.checkpoint WHERE tree_size > $last - 3;
-		SELECT event_id, problem FROM cpis_audit_verify();
-		SELECT cpis_checkpoint_compare('$kept');
-		ROLLBACK});
-	is($answer, "|\nbehind", 'verification finds nothing, the kept checkpoint does');
+		SELECT cpis_checkpoint_compare('$kept')});
+	is($answer, "behind\n|", 'verification finds nothing, the kept checkpoint does');
 };
 
 subtest 'several chunks: two levels of tiles, in parallel, and interrupted' => sub {
@@ -397,11 +480,36 @@ subtest 'several chunks: two levels of tiles, in parallel, and interrupted' => s
 		is(ask("BEGIN; $parent $change; SELECT event_id, problem FROM cpis_audit_verify(); ROLLBACK"), $problem, $change);
 	}
 
+	# It tells how far it is: more than five seconds have passed when the notices can be read.
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe('BEGIN; LOCK TABLE cpis.notification IN ACCESS EXCLUSIVE MODE');
+	my $slow = start_sql($node, "SET max_parallel_maintenance_workers = 0;\nSELECT event_id, problem FROM cpis_audit_verify()", user => ask('SELECT current_user'));
+	sleep 6;
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	finish_sql($slow);
+	like($slow->{err}, qr/NOTICE: .*verified \d+ of $size events/, 'a notice of its progress');
+	is($slow->{states}, '', 'and it goes on');
+
 	# Cancelled while it works, which the leader and its workers notice.
-	my $run = start_sql($node, "SET statement_timeout = 30;\nSELECT * FROM cpis_audit_verify()", user => ask('SELECT current_user'));
+	my $run = start_sql($node, "SET statement_timeout = 5;\nSELECT * FROM cpis_audit_verify()", user => ask('SELECT current_user'));
 	finish_sql($run);
 	is($run->{states}, '57014', 'it can be cancelled');
 	is(ask("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'"), 0, 'and leaves no worker');
+};
+
+subtest 'a name that is none: look-ups go on, without checkpoints' => sub {
+	my $writer_again = 'SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat';
+	my $name = sub { ask("ALTER TABLE cpis.ledger DISABLE TRIGGER ALL; UPDATE cpis.ledger SET origin = '$_[0]';"
+		  . ' ALTER TABLE cpis.ledger ENABLE ALWAYS TRIGGER append_only; ALTER TABLE cpis.ledger ENABLE ALWAYS TRIGGER append_only_truncate;'
+		  . " $writer_again") };
+	$name->('no name');
+	is(run_sql($node, lookup_sql(2, 'without a name'))->{states}, '', 'a look-up is answered');
+	my ($rc, $out, $err) = $node->psql('postgres', 'SELECT cpis_checkpoint()');
+	like($err, qr/checkpoint could not be made\s+DETAIL:  .*the name of the ledger has been changed/, 'a checkpoint is not made');
+	is(ask('SELECT count(*) FROM cpis.ledger'), 1, 'nor another name');
+	$name->('example.org/cpis');
+	is_whole('with its name again, all is well');
 };
 
 # Last, for what is taken away does not come back.
