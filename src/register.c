@@ -227,8 +227,8 @@ compare_plans(const ListCell *a, const ListCell *b)
 List *
 RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 {
-	Relation	relation = CpisTableOpen(CPIS_PLAN, AccessShareLock);
-	TupleDesc	descriptor = RelationGetDescr(relation);
+	Relation	relation;
+	TupleDesc	descriptor;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -238,10 +238,13 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 
 	/*
 	 * Lock what is read only if a plan is found before it is known whether one
-	 * is: who waits for such a lock, or not, must not tell the two apart.
+	 * is: who waits for such a lock, or not, must not tell the two apart.  In
+	 * the order in which they were made, which is that of DROP EXTENSION.
 	 */
 	LockRelationOid(authorities, AccessShareLock);
 	LockRelationOid(plan_types, AccessShareLock);
+	relation = CpisTableOpen(CPIS_PLAN, AccessShareLock);
+	descriptor = RelationGetDescr(relation);
 
 	ScanKeyInit(&key, PLAN_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(nhs_number));
@@ -272,9 +275,9 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 		plans = lappend(plans, plan);
 	}
 	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
 	UnlockRelationOid(plan_types, AccessShareLock);
 	UnlockRelationOid(authorities, AccessShareLock);
-	table_close(relation, AccessShareLock);
 
 	list_sort(plans, compare_plans);
 	return plans;

@@ -448,6 +448,8 @@ subtest 'tail cut off, and every trace of it: only a kept checkpoint tells' => s
 		DELETE FROM cpis.checkpoint WHERE tree_size > $last - 3;
 		SELECT cpis_checkpoint_compare('$kept')});
 	is($answer, "behind\n|", 'verification finds nothing, the kept checkpoint does');
+	is(tampered("DELETE FROM cpis.audit_event WHERE event_id = 5; SELECT cpis_checkpoint_compare('$kept')"), "consistent\n5|the event is missing",
+		'an event under a full tile: the tree is still the same, and verification finds it');
 };
 
 subtest 'several chunks: two levels of tiles, in parallel, and interrupted' => sub {
