@@ -27,14 +27,12 @@
 #include "postgres.h"
 
 #include "bulk_insert.h"
-#include "catalog/pg_type.h"
 #include "checkpoint.h"
 #include "checkpoint_row.h"
 #include "ledger_edge.h"
 #include "relation.h"
 #include "storage/lmgr.h"
 #include "trail.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -257,18 +255,6 @@ bytea_datum(const MerkleHash *hash)
 	return PointerGetDatum(cstring_to_text_with_len((const char *) hash->bytes, SHA256_LENGTH));
 }
 
-static Datum
-texts_datum(const List *texts)
-{
-	Datum		elements[SIGNING_KEYS_MOST];
-	ListCell   *cell;
-
-	foreach(cell, texts)
-		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID,
-										   -1, false, TYPALIGN_INT));
-}
-
 /*
  * Store a checkpoint of this root as the newest, signed with these keys.
  */
@@ -284,7 +270,7 @@ store(const MerkleHash *root, const List *verifier_keys)
 	slot->tts_values[CHECKPOINT_TREE_SIZE - 1] = Int64GetDatum(newest.tree_size);
 	slot->tts_values[CHECKPOINT_ROOT - 1] = bytea_datum(root);
 	slot->tts_values[CHECKPOINT_NOTE - 1] = CStringGetTextDatum(newest.note);
-	slot->tts_values[CHECKPOINT_VERIFIER_KEYS - 1] = texts_datum(verifier_keys);
+	slot->tts_values[CHECKPOINT_VERIFIER_KEYS - 1] = CheckpointTexts(verifier_keys);
 	slot->tts_values[CHECKPOINT_AT - 1] = TimestampTzGetDatum(newest.at);
 	slot->tts_values[CHECKPOINT_SEAL - 1] = bytea_datum(&newest.seal);
 	ExecStoreVirtualTuple(slot);

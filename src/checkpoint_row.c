@@ -80,6 +80,21 @@ take_texts(Datum value, List **result)
 }
 
 /*
+ * A list of C strings as an array of texts.
+ */
+Datum
+CheckpointTexts(const List *strings)
+{
+	Datum	   *elements = palloc(Max(list_length(strings), 1) * sizeof(Datum));
+	ListCell   *cell;
+
+	foreach(cell, strings)
+		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, list_length(strings), TEXTOID,
+										   -1, false, TYPALIGN_INT));
+}
+
+/*
  * Read a row, as far as it makes sense.
  */
 void

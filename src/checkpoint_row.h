@@ -35,6 +35,7 @@ typedef struct CheckpointRow
 } CheckpointRow;
 
 extern Relation CheckpointTableOpen(void);
+extern Datum CheckpointTexts(const List *strings);
 extern void CheckpointRowRead(HeapTuple tuple, TupleDesc descriptor,
 							  CheckpointRow *row);
 extern bool CheckpointRowNewest(LedgerReading *reading, int64 up_to,

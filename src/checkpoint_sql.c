@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "checkpoint_row.h"
 #include "checkpoint_sql.h"
 #include "fmgr.h"
@@ -27,7 +26,6 @@
 #include "pgstat.h"
 #include "request.h"
 #include "storage/latch.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -191,18 +189,6 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(result));
 }
 
-static Datum
-text_array(List *strings)
-{
-	Datum	   *elements = palloc(Max(list_length(strings), 1) * sizeof(Datum));
-	ListCell   *cell;
-
-	foreach(cell, strings)
-		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(elements, list_length(strings), TEXTOID,
-										   -1, false, TYPALIGN_INT));
-}
-
 /*
  * The verifier keys of those that would sign now.
  */
@@ -257,10 +243,10 @@ cpis_ledger_status(PG_FUNCTION_ARGS)
 	{
 		values[2] = Int64GetDatum(checkpoint.tree_size);
 		values[3] = TimestampTzGetDatum(checkpoint.at);
-		values[4] = text_array(checkpoint.verifier_keys);
+		values[4] = CheckpointTexts(checkpoint.verifier_keys);
 	}
 	/* A key has the name of the ledger, whatever that will be. */
-	values[5] = text_array(present_keys(origin == NULL ? "unnamed" : origin, &problem));
+	values[5] = CheckpointTexts(present_keys(origin == NULL ? "unnamed" : origin, &problem));
 	isnull[5] = isnull[0];
 	isnull[6] = (problem == NULL);
 	if (!isnull[6])
