@@ -21,12 +21,53 @@
 #include "audit_event.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "relation.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/inet.h"
 #include "utils/timestamp.h"
+
+static const Oid columns[AUDIT_NCOLUMNS] =
+{
+	[AUDIT_EVENT_ID - 1] = INT8OID,
+	[AUDIT_RECORDED_AT - 1] = TIMESTAMPTZOID,
+	[AUDIT_ACTION - 1] = TEXTOID,
+	[AUDIT_OUTCOME - 1] = TEXTOID,
+	[AUDIT_NHS_NUMBER - 1] = InvalidOid,
+	[AUDIT_WORKER_NAME - 1] = TEXTOID,
+	[AUDIT_WORKER_ID - 1] = TEXTOID,
+	[AUDIT_JOB_ROLE - 1] = TEXTOID,
+	[AUDIT_SYSTEM_ID - 1] = TEXTOID,
+	[AUDIT_LOCATION - 1] = TEXTOID,
+	[AUDIT_REQUEST_ID - 1] = TEXTOID,
+	[AUDIT_ORGANISATION - 1] = TEXTOID,
+	[AUDIT_CARE_SETTING - 1] = TEXTOID,
+	[AUDIT_NOTIFY - 1] = BOOLOID,
+	[AUDIT_NOTIFIED_AUTHORITY - 1] = TEXTARRAYOID,
+	[AUDIT_NOTIFICATION_NO - 1] = INT8ARRAYOID,
+	[AUDIT_PLAN_IDS - 1] = INT8ARRAYOID,
+	[AUDIT_SESSION_ROLE - 1] = TEXTOID,
+	[AUDIT_EFFECTIVE_ROLE - 1] = TEXTOID,
+	[AUDIT_CLIENT_ADDR - 1] = INETOID,
+	[AUDIT_APPLICATION_NAME - 1] = TEXTOID,
+	[AUDIT_BACKEND_PID - 1] = INT4OID,
+	[AUDIT_TRANSACTION_ID - 1] = XID8OID,
+	[AUDIT_DETAIL - 1] = TEXTOID,
+	[AUDIT_SALT - 1] = BYTEAOID,
+	[AUDIT_LEAF_HASH - 1] = BYTEAOID
+};
+
+/*
+ * See that a partition of the trail has the columns that events have; XX001 where
+ * it does not.
+ */
+void
+AuditCheckColumns(Relation table)
+{
+	CpisCheckColumns(table, columns, AUDIT_NCOLUMNS);
+}
 
 /* Where the struct has the columns that are plain texts; 0 for the others. */
 static const uint16 text_offsets[AUDIT_NCOLUMNS + 1] =

@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 #include "executor/tuptable.h"
 #include "merkle.h"
+#include "utils/relcache.h"
 
 /* Limits, in bytes without the terminating zero. */
 #define WORKER_NAME_LENGTH 200
@@ -103,6 +104,7 @@ typedef struct AuditEvent
 	char		notified_authority[PLANS_PER_LOOKUP][LOCAL_AUTHORITY_LENGTH + 1];
 } AuditEvent;
 
+extern void AuditCheckColumns(Relation table);
 extern void AuditEventInit(AuditEvent *event, const char *action);
 extern void AuditEventCopy(AuditEvent *to, const AuditEvent *from);
 extern void AuditEventStore(const AuditEvent *event, const uint8 *salt,

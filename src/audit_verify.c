@@ -10,6 +10,10 @@
  * (verify_notice.c) before it takes part in that, and afterwards looks at what
  * belongs to no chunk.
  *
+ * Events are read by the index on their numbers.  That nothing is hidden from it
+ * is known by counting: every number being there once, there are as many rows in
+ * the tables as numbers, or some that no number leads to.
+ *
  * Everything is read under the caller's snapshot, which the workers share, as
  * they do his transaction: he sees what he himself has changed and not
  * committed.  Memory does not grow with the trail.  All can be cancelled, and
@@ -109,13 +113,13 @@ VerifyProgress(Verifier *verifier, int64 rows)
 	pg_atomic_fetch_add_u64(&shared->checked, verifier->rows);
 	verifier->rows = 0;
 
-	if (verifier->is_leader && microseconds_since(verifier->reported_at) > REPORT_EVERY_US)
+	if (verifier->is_leader && microseconds_since(shared->reported_at) > REPORT_EVERY_US)
 	{
 		ereport(NOTICE,
 				(errmsg("verified " INT64_FORMAT " of " INT64_FORMAT " events",
 						(int64) pg_atomic_read_u64(&shared->checked),
 						shared->end - shared->first)));
-		INSTR_TIME_SET_CURRENT(verifier->reported_at);
+		INSTR_TIME_SET_CURRENT(shared->reported_at);
 	}
 }
 
@@ -134,7 +138,6 @@ verifier_open(VerifyShared *shared)
 	verifier->row_context = AllocSetContextCreate(CurrentMemoryContext, "cpis verify",
 												  ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&verifier->buffer);
-	INSTR_TIME_SET_CURRENT(verifier->reported_at);
 	return verifier;
 }
 
@@ -159,13 +162,16 @@ verifier_close(Verifier *verifier)
 }
 
 /*
- * Take chunks and verify them, until there is none or a problem.
+ * Take months and count their rows, and then chunks and verify them, until there
+ * is none or a problem.
  */
 static void
 verify_chunks(Verifier *verifier)
 {
 	VerifyShared *shared = verifier->shared;
 
+	if (shared->whole)
+		VerifyCountEvents(verifier);
 	while (!VerifyHasProblem(verifier))
 	{
 		int64		chunk = pg_atomic_fetch_add_u64(&shared->next_chunk, 1);
@@ -271,10 +277,13 @@ verify(VerifyShared *plan)
 static void
 make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
 {
-	LedgerReading *reading = LedgerReadingBegin(GetActiveSnapshot(), false);
+	LedgerReading *reading;
 	uint64		random[2];
 
 	memset(plan, 0, sizeof(VerifyShared));
+	INSTR_TIME_SET_CURRENT(plan->reported_at);
+	LedgerLockToRead();
+	reading = LedgerReadingBegin(GetActiveSnapshot(), false);
 	plan->tree_size = LedgerTreeSize(reading);
 	LedgerReadingEnd(reading);
 
@@ -293,6 +302,7 @@ make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random numbers")));
 	fingerprint_key_make(&plan->key, random);
+	pg_atomic_init_u32(&plan->next_month, 0);
 	pg_atomic_init_u64(&plan->next_chunk, plan->first / VERIFY_CHUNK);
 	pg_atomic_init_u64(&plan->checked, 0);
 	plan->notices = FINGERPRINT_EMPTY;

@@ -27,25 +27,6 @@
 #include "utils/rel.h"
 
 /*
- * A partition has the columns of the trail, in the same order; else nothing in
- * it could be read.
- */
-static void
-check_columns(Relation table, TupleDesc trail)
-{
-	TupleDesc	month = RelationGetDescr(table);
-	bool		same = month->natts == AUDIT_NCOLUMNS && trail->natts == AUDIT_NCOLUMNS;
-
-	for (int i = 0; same && i < AUDIT_NCOLUMNS; i++)
-		same = TupleDescAttr(month, i)->atttypid == TupleDescAttr(trail, i)->atttypid;
-	if (!same)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("partition \"%s\" does not have the columns of the audit trail",
-						RelationGetRelationName(table))));
-}
-
-/*
  * Read the next event of a month into its slot.
  */
 static void
@@ -86,12 +67,18 @@ read_first(EventMonth *month, Snapshot snapshot, int numbered,
 }
 
 /*
- * The first number of a month in this direction, or -1.
+ * Find out the lowest number of a month, and the highest.
  */
-static int64
-edge_number(EventMonth *month, Snapshot snapshot, ScanDirection direction)
+static void
+read_edges(EventMonth *month, Snapshot snapshot)
 {
-	return read_first(month, snapshot, SK_SEARCHNOTNULL, direction) ? month->event_id : -1;
+	month->lowest = month->highest = -1;
+	month->has_numbers = read_first(month, snapshot, SK_SEARCHNOTNULL, ForwardScanDirection);
+	if (!month->has_numbers)
+		return;
+	month->lowest = month->event_id;
+	(void) read_first(month, snapshot, SK_SEARCHNOTNULL, BackwardScanDirection);
+	month->highest = month->event_id;
 }
 
 /*
@@ -115,8 +102,8 @@ EventTrailHasUnnumbered(EventTrail *trail)
 EventTrail *
 EventTrailOpen(List *months, Snapshot snapshot)
 {
+	const AttrNumber number = AUDIT_EVENT_ID;
 	EventTrail *trail = palloc0(sizeof(EventTrail));
-	Relation	parent = CpisTableOpen(CPIS_AUDIT_EVENT, AccessShareLock);
 	ListCell   *cell;
 
 	trail->snapshot = snapshot;
@@ -126,13 +113,11 @@ EventTrailOpen(List *months, Snapshot snapshot)
 		EventMonth *month = &trail->months[trail->nmonths++];
 
 		month->table = table_open(lfirst_oid(cell), NoLock);
-		check_columns(month->table, RelationGetDescr(parent));
-		month->index = index_open(MonthEventIdIndex(lfirst_oid(cell)), AccessShareLock);
+		AuditCheckColumns(month->table);
+		month->index = CpisIndexOpen(month->table, MonthEventIdIndex(lfirst_oid(cell)), &number, 1);
 		month->slot = table_slot_create(month->table, NULL);
-		month->lowest = edge_number(month, snapshot, ForwardScanDirection);
-		month->highest = edge_number(month, snapshot, BackwardScanDirection);
+		read_edges(month, snapshot);
 	}
-	table_close(parent, AccessShareLock);
 	return trail;
 }
 

@@ -9,7 +9,6 @@
 #define CPIS_EVENT_SCAN_H
 
 #include "access/genam.h"
-#include "access/genam.h"
 #include "executor/tuptable.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
@@ -20,7 +19,8 @@ typedef struct EventMonth
 {
 	Relation	table;
 	Relation	index;
-	int64		lowest;			/* event number in it; highest is -1 for none */
+	bool		has_numbers;	/* has any event one? else the next two are -1 */
+	int64		lowest;
 	int64		highest;
 	IndexScanDesc scan;			/* NULL: not in the present scan */
 	TupleTableSlot *slot;

@@ -29,6 +29,7 @@
 #include "access/visibilitymap.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
+#include "checkpoint_row.h"
 #include "compat.h"
 #include "ledger.h"
 #include "miscadmin.h"
@@ -50,6 +51,10 @@
 #define INDEX_LEVEL 1
 #define INDEX_TILE 2
 #define INDEX_ROOT 3
+static const AttrNumber tile_index[] = {TILE_LEVEL, TILE_TILE, TILE_ROOT};
+
+static const AttrNumber event_index[] = {AUDIT_EVENT_ID};
+static const AttrNumber checkpoint_index[] = {CHECKPOINT_TREE_SIZE};
 
 static const Oid ledger_columns[LEDGER_NCOLUMNS] = {TEXTOID, TIMESTAMPTZOID};
 static const Oid tile_columns[TILE_NCOLUMNS] = {INT2OID, INT8OID, BYTEAOID, BYTEAOID};
@@ -72,6 +77,21 @@ LedgerSha256(void)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not prepare SHA-256")));
 	return sha256;
+}
+
+/*
+ * Lock what a session reads in which it will look at more than tiles, until the
+ * transaction ends: in the order in which the tables were made, which is that of
+ * DROP EXTENSION.
+ */
+void
+LedgerLockToRead(void)
+{
+	static const CpisRelation tables[] =
+	{CPIS_AUDIT_EVENT, CPIS_NOTIFICATION, CPIS_LEDGER, CPIS_LEDGER_TILE, CPIS_CHECKPOINT};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		table_close(CpisTableOpen(tables[i], AccessShareLock), NoLock);
 }
 
 /*
@@ -126,8 +146,9 @@ open_month(Oid month, Relation *index)
 {
 	Relation	table = table_open(month, NoLock);
 
+	AuditCheckColumns(table);
 	*index = RelationGetNumberOfBlocks(table) == 0 ? NULL :
-		index_open(MonthEventIdIndex(month), AccessShareLock);
+		CpisIndexOpen(table, MonthEventIdIndex(month), event_index, lengthof(event_index));
 	return table;
 }
 
@@ -257,6 +278,13 @@ next_entry(EntryScan *entries, ScanDirection direction)
 	return NULL;
 }
 
+static Relation
+open_tile_index(const LedgerReading *reading)
+{
+	return CpisIndexOpen(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
+						 tile_index, lengthof(tile_index));
+}
+
 static Datum
 entry_attribute(const EntryScan *entries, IndexTuple entry, int attribute,
 				bool *isnull)
@@ -266,12 +294,13 @@ entry_attribute(const EntryScan *entries, IndexTuple entry, int attribute,
 
 /*
  * The highest number in a column of an index, of the entries that match the
- * keys; -1 for none.  A number that no ledger reaches, or none, is somebody's
- * who wants to stop look-ups or to hide rows: it does not count.
+ * keys; -1 for none.  A number that no ledger reaches, from this limit on, or
+ * none, is somebody's who wants to stop look-ups or to hide rows: it does not
+ * count.
  */
 static int64
 highest(Relation table, Relation index, Snapshot snapshot, ScanKey keys,
-		int nkeys, int attribute)
+		int nkeys, int attribute, int64 limit)
 {
 	EntryScan	entries;
 	IndexTuple	entry;
@@ -284,7 +313,7 @@ highest(Relation table, Relation index, Snapshot snapshot, ScanKey keys,
 		Datum		value = entry_attribute(&entries, entry, attribute, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		if (isnull || DatumGetInt64(value) >= LEDGER_SIZE_MOST)
+		if (isnull || DatumGetInt64(value) >= limit)
 			continue;
 		result = Max(DatumGetInt64(value), -1);
 		break;
@@ -310,7 +339,8 @@ highest_event(LedgerReading *reading)
 		Relation	month = open_month(lfirst_oid(cell), &index);
 
 		if (index != NULL)
-			result = Max(result, highest(month, index, reading->snapshot, NULL, 0, 1));
+			result = Max(result, highest(month, index, reading->snapshot, NULL, 0, 1,
+										 LEDGER_SIZE_MOST));
 		close_month(month, index);
 	}
 	return result;
@@ -331,8 +361,9 @@ highest_checkpoint(LedgerReading *reading)
 	if (reading->lenient && !ConditionalLockRelationOid(oid, AccessShareLock))
 		return -1;
 	table = CpisTableOpen(CPIS_CHECKPOINT, reading->lenient ? NoLock : AccessShareLock);
-	index = index_open(CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX), AccessShareLock);
-	result = highest(table, index, reading->snapshot, NULL, 0, 1);
+	index = CpisIndexOpen(table, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
+						  checkpoint_index, lengthof(checkpoint_index));
+	result = highest(table, index, reading->snapshot, NULL, 0, 1, LEDGER_SIZE_MOST);
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
 	return result;
@@ -344,12 +375,13 @@ highest_checkpoint(LedgerReading *reading)
 static int64
 leaves_in_tiles(LedgerReading *reading)
 {
-	Relation	index = index_open(CpisRelationOid(CPIS_LEDGER_TILE_IDX), AccessShareLock);
+	Relation	index = open_tile_index(reading);
 	ScanKeyData key;
 	int64		tiles;
 
 	ScanKeyInit(&key, INDEX_LEVEL, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(0));
-	tiles = highest(reading->tiles, index, reading->snapshot, &key, 1, INDEX_TILE) + 1;
+	tiles = highest(reading->tiles, index, reading->snapshot, &key, 1, INDEX_TILE,
+					LEDGER_SIZE_MOST / MERKLE_TILE_WIDTH) + 1;
 	index_close(index, AccessShareLock);
 	return tiles * MERKLE_TILE_WIDTH;
 }
@@ -480,7 +512,7 @@ void
 LedgerReadRoots(LedgerReading *reading, int level, int64 first, int width,
 				MerkleHash *roots)
 {
-	Relation	index = index_open(CpisRelationOid(CPIS_LEDGER_TILE_IDX), AccessShareLock);
+	Relation	index = open_tile_index(reading);
 	uint8		times[MERKLE_TILE_WIDTH] = {0};
 	ScanKeyData keys[3];
 	EntryScan	entries;
@@ -609,6 +641,7 @@ LedgerFindEvent(LedgerReading *reading, int64 event_id, TupleDesc *descriptor)
 		SysScanDesc scan;
 		HeapTuple	tuple;
 
+		AuditCheckColumns(month);
 		ScanKeyInit(&key, AUDIT_EVENT_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(event_id));
 		scan = systable_beginscan(month, MonthEventIdIndex(lfirst_oid(cell)), true,
 								  reading->snapshot, 1, &key);

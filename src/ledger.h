@@ -63,6 +63,7 @@ typedef struct LedgerReading
 } LedgerReading;
 
 extern Sha256 *LedgerSha256(void);
+extern void LedgerLockToRead(void);
 extern LedgerReading *LedgerReadingBegin(Snapshot snapshot, bool lenient);
 extern void LedgerReadingEnd(LedgerReading *reading);
 

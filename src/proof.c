@@ -52,8 +52,6 @@ cpis_event_bytes(PG_FUNCTION_ARGS)
 	HeapTuple	tuple = LedgerFindEvent(reading, PG_GETARG_INT64(0), &descriptor);
 	StringInfoData bytes;
 
-	if (descriptor->natts != AUDIT_NCOLUMNS)
-		elog(ERROR, "unexpected columns in the audit trail");
 	heap_deform_tuple(tuple, descriptor, values, isnull);
 	initStringInfo(&bytes);
 	if (AuditRowBytes(values, isnull, &bytes) != AUDIT_ROW_SOUND)
@@ -193,13 +191,14 @@ static char *
 checkpoint_that_covers(int64 event_id)
 {
 	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
+	int64		size = LedgerLeaves(reading);
 	CheckpointRow row;
 	char	   *note = NULL;
 
-	if (CheckpointRowNewest(reading, PG_INT64_MAX, true, &row) && row.tree_size > event_id)
+	if (CheckpointRowNewest(reading, size, true, &row) && row.tree_size > event_id)
 		note = row.note;
 	else if (RecoveryInProgress() &&
-			 CheckpointRowNewest(reading, PG_INT64_MAX, false, &row) && row.tree_size > event_id)
+			 CheckpointRowNewest(reading, size, false, &row) && row.tree_size > event_id)
 	{
 		note = row.note;
 		ereport(WARNING,

@@ -23,7 +23,9 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
 #include "relation.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -216,7 +218,7 @@ CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
 
 /*
  * See that a table has columns of these types, and no others: else nothing in it
- * could be read.
+ * could be read.  InvalidOid stands for the extension's own, of four bytes.
  */
 void
 CpisCheckColumns(Relation table, const Oid *types, int n)
@@ -225,12 +227,41 @@ CpisCheckColumns(Relation table, const Oid *types, int n)
 	bool		same = descriptor->natts == n;
 
 	for (int i = 0; same && i < n; i++)
-		same = TupleDescAttr(descriptor, i)->atttypid == types[i];
+	{
+		Form_pg_attribute column = TupleDescAttr(descriptor, i);
+
+		same = OidIsValid(types[i]) ? column->atttypid == types[i] :
+			column->attbyval && column->attlen == sizeof(int32);
+	}
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("table \"%s.%s\" does not have the columns that extension \"%s\" gave it",
 						"cpis", RelationGetRelationName(table), "cpis")));
+}
+
+/*
+ * Open an index of a table that is locked, to be closed with AccessShareLock, and
+ * see that it is a btree on these columns first of all, and on every row: who
+ * made another of that name would have rows overlooked, or the index misread.
+ */
+Relation
+CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns, int n)
+{
+	Relation	index = index_open(oid, AccessShareLock);
+	Form_pg_index form = index->rd_index;
+	bool		same = form->indrelid == RelationGetRelid(table) && form->indisvalid &&
+		index->rd_rel->relam == BTREE_AM_OID && form->indnatts >= n &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+
+	for (int i = 0; same && i < n; i++)
+		same = form->indkey.values[i] == columns[i];
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("index \"%s.%s\" is not the one that extension \"%s\" made",
+						"cpis", RelationGetRelationName(index), "cpis")));
+	return index;
 }
 
 /*

@@ -42,6 +42,8 @@ extern Oid	CpisSchemaOid(void);
 extern Oid	CpisRelationOid(CpisRelation relation);
 extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
 extern void CpisCheckColumns(Relation table, const Oid *types, int n);
+extern Relation CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns,
+							  int n);
 extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
 							   int attribute);
 

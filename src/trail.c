@@ -80,8 +80,8 @@ TrailLock(TimestampTz now)
 
 /*
  * Append events to the trail and the ledger, in the order given, with their
- * notices.  Runs
- * in the writer's transaction; nothing of it counts before that is durable.
+ * notices.  Runs in the writer's transaction; nothing of it counts before that
+ * is durable.
  */
 void
 TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
@@ -96,6 +96,7 @@ TrailAppend(AuditEvent **events, int nevents, TimestampTz now)
 				 errmsg("could not generate random salt")));
 
 	insert = BulkInsertBegin(partition_for(now), AUDIT_NCOLUMNS, nevents);
+	AuditCheckColumns(insert->relation);
 	initStringInfo(&buffer);
 	for (int i = 0; i < nevents; i++)
 	{

@@ -31,11 +31,15 @@ typedef struct VerifyShared
 	bool		whole;			/* is that the whole trail? */
 	FingerprintKey key;
 
+	instr_time	reported_at;	/* the leader's: when it last told how far it is */
+
+	pg_atomic_uint32 next_month;	/* whose rows are to be counted */
 	pg_atomic_uint64 next_chunk;
 	pg_atomic_uint64 checked;	/* rows */
 
 	slock_t		mutex;			/* protects the rest */
 	uint64		notices;		/* fingerprint of those that events tell of */
+	int64		event_rows;		/* that the tables of events have */
 	int64		checkpoints;	/* verified */
 	int64		key_events;		/* that tell of a change of keys */
 	int64		key_changes;	/* that checkpoints have */
@@ -60,7 +64,6 @@ typedef struct Verifier
 	int64		key_events;
 	int64		key_changes;
 	bool		is_leader;
-	instr_time	reported_at;
 } Verifier;
 
 extern void VerifyProblem(Verifier *verifier, int64 event_id,
@@ -72,6 +75,7 @@ extern void VerifyEvents(Verifier *verifier, int64 first, int64 end);
 extern void VerifyCheckpoints(Verifier *verifier, int64 above, int64 up_to);
 extern bool VerifyIsKeyEvent(const TupleTableSlot *slot);
 extern void VerifyNoOtherEvents(Verifier *verifier);
+extern void VerifyCountEvents(Verifier *verifier);
 extern void VerifyUpperTiles(Verifier *verifier);
 extern void VerifyKeyEvents(Verifier *verifier);
 extern void VerifyLedgerCounts(Verifier *verifier);

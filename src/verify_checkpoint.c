@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "relation.h"
 #include "signed_note.h"
+#include "signing_key.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -40,6 +41,20 @@ signature_lines(const char *signatures)
 	return n;
 }
 
+static bool
+is_twice_among(const List *strings)
+{
+	for (int i = 0; i < list_length(strings); i++)
+	{
+		for (int j = 0; j < i; j++)
+		{
+			if (strcmp(list_nth(strings, i), list_nth(strings, j)) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 /*
  * Is the note signed with each of the keys, and with no other?
  */
@@ -48,6 +63,9 @@ signatures_hold(const char *note, size_t text_length, const List *verifier_keys)
 {
 	ListCell   *cell;
 
+	/* Else a line of another key could stand in for the second. */
+	if (list_length(verifier_keys) > SIGNING_KEYS_MOST || is_twice_among(verifier_keys))
+		return false;
 	foreach(cell, verifier_keys)
 	{
 		NoteKey		key;
@@ -148,10 +166,12 @@ checkpoint_problem(Verifier *verifier, const CheckpointRow *row,
 		return "the checkpoint of " INT64_FORMAT " events, or what was before it, has been changed";
 	if (!events_tell_of(verifier, row->tree_size, changes))
 		return "the checkpoint of " INT64_FORMAT " events has other signatures than events tell of";
-	if (!merkle_root(&verifier->reading->source, row->tree_size, &root) ||
-		!merkle_equal(&root, &row->root))
-		return "the first " INT64_FORMAT " events are not those of their checkpoint";
-	return NULL;
+	if (merkle_root(&verifier->reading->source, row->tree_size, &root) &&
+		merkle_equal(&root, &row->root))
+		return NULL;
+	if (verifier->reading->missing)
+		return "the root of the first " INT64_FORMAT " events cannot be computed: something is missing from the ledger";
+	return "the first " INT64_FORMAT " events are not those of their checkpoint";
 }
 
 /*

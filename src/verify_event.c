@@ -6,6 +6,7 @@
  * An event is whole if its number comes next, its leaf hash is that of its row,
  * and the tile that it is in has that hash.  A tile is whole if it is there
  * once and its root is that of its hashes; and the tile above has that root.
+ * When all are, there are no others if the tables have as many rows.
  *
  * The first problem ends the part that a process is at.
  *
@@ -13,12 +14,15 @@
  */
 #include "postgres.h"
 
+#include "access/tableam.h"
 #include "audit_row.h"
 #include "checkpoint_row.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "verify.h"
+
+#define ROWS_BETWEEN_INTERRUPTS 1024
 
 /* The tile that the events under verification are in. */
 typedef struct PresentTile
@@ -279,27 +283,83 @@ VerifyUpperTiles(Verifier *verifier)
 }
 
 /*
- * Verify that no event has a number that is none of the tree's.
+ * Count the rows of a month, whatever its index has.
+ */
+static int64
+count_rows(const EventMonth *month, Snapshot snapshot)
+{
+	TableScanDesc scan = table_beginscan(month->table, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(month->table, NULL);
+	int64		n = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		if (n++ % ROWS_BETWEEN_INTERRUPTS == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	return n;
+}
+
+/*
+ * Count the rows of the months that no process has taken yet.
+ */
+void
+VerifyCountEvents(Verifier *verifier)
+{
+	VerifyShared *shared = verifier->shared;
+	const EventTrail *trail = verifier->trail;
+	uint32		month;
+
+	while ((month = pg_atomic_fetch_add_u32(&shared->next_month, 1)) < trail->nmonths)
+	{
+		int64		rows = count_rows(&trail->months[month], trail->snapshot);
+
+		SpinLockAcquire(&shared->mutex);
+		shared->event_rows += rows;
+		SpinLockRelease(&shared->mutex);
+	}
+}
+
+/*
+ * Is there an event with a number that is none of the tree's?
+ */
+static bool
+find_number_outside(Verifier *verifier, int64 *event_id)
+{
+	const EventTrail *trail = verifier->trail;
+
+	for (int i = 0; i < trail->nmonths; i++)
+	{
+		const EventMonth *month = &trail->months[i];
+
+		*event_id = month->lowest < 0 ? month->lowest : month->highest;
+		if (month->has_numbers && (*event_id < 0 || *event_id >= verifier->shared->tree_size))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Verify that there are no other events than those of the tree, each of which has
+ * been found once.
  */
 void
 VerifyNoOtherEvents(Verifier *verifier)
 {
-	TupleTableSlot *slot;
+	VerifyShared *shared = verifier->shared;
+	int64		last_event = Max(shared->tree_size - 1, 0);
 	int64		event_id;
 
-	EventScanBegin(verifier->trail, PG_INT64_MIN, 0);
-	slot = EventScanNext(verifier->trail, &event_id);
-	EventScanEnd(verifier->trail);
-	if (slot == NULL)
-	{
-		EventScanBegin(verifier->trail, verifier->shared->tree_size, PG_INT64_MAX);
-		slot = EventScanNext(verifier->trail, &event_id);
-		EventScanEnd(verifier->trail);
-	}
-	if (slot != NULL)
-		VerifyProblem(verifier, Max(verifier->shared->tree_size - 1, 0),
-					  "there is an event with the number " INT64_FORMAT, event_id);
+	if (shared->event_rows == shared->tree_size)
+		return;
+	if (find_number_outside(verifier, &event_id))
+		VerifyProblem(verifier, last_event, "there is an event with the number " INT64_FORMAT, event_id);
 	else if (EventTrailHasUnnumbered(verifier->trail))
-		VerifyProblem(verifier, Max(verifier->shared->tree_size - 1, 0),
-					  "there is an event without a number");
+		VerifyProblem(verifier, last_event, "there is an event without a number");
+	else
+		VerifyProblem(verifier, last_event,
+					  "rows that the index on event numbers does not have: " INT64_FORMAT,
+					  shared->event_rows - shared->tree_size);
 }
