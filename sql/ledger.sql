@@ -52,7 +52,7 @@ COMMENT ON COLUMN cpis.checkpoint.root IS 'root of the tree over them, 32 bytes'
 COMMENT ON COLUMN cpis.checkpoint.note IS 'the checkpoint as handed out (C2SP tlog-checkpoint): a signed note, or its three lines where there was no key';
 COMMENT ON COLUMN cpis.checkpoint.verifier_keys IS 'keys that signed it, as cpis_checkpoint_verify() takes them; empty where there was none';
 COMMENT ON COLUMN cpis.checkpoint.at IS 'when it was made';
-COMMENT ON COLUMN cpis.checkpoint.seal IS 'SHA-256 over "cpis/checkpoint/1", line feed, seal of the checkpoint before, at, note; 32 bytes';
+COMMENT ON COLUMN cpis.checkpoint.seal IS 'SHA-256, 32 bytes, over "cpis/checkpoint/1", line feed, the seal of the checkpoint before, at, note; before the first stands SHA-256 over "cpis/ledger/1", line feed, created_at and origin of cpis.ledger; times are microseconds since 1970 UTC, eight bytes, big-endian';
 
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.ledger
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('The ledger is append-only.');
@@ -106,7 +106,7 @@ CREATE FUNCTION cpis_tlog_proof(event_id bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'cpis_tlog_proof';
 REVOKE ALL ON FUNCTION cpis_tlog_proof(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_tlog_proof(bigint) IS
-	'proof that an event is in the ledger, with the checkpoint that it leads to: one file (C2SP tlog-proof), to be verified offline';
+	'proof that an event is in the ledger, with the checkpoint that it leads to, the newest signed one of the newest thousand, or else one made now: one file (C2SP tlog-proof), to be verified offline';
 
 CREATE FUNCTION cpis_verify_inclusion(event_bytes bytea, event_id bigint, tree_size bigint, proof bytea[], root bytea) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT

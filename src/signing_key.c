@@ -8,15 +8,16 @@
  * and the old one after it, and both sign.  The file must be a plain one of the
  * server's user that nobody else may read.
  *
- * It is read for each checkpoint, at most once in cpis.checkpoint_interval, and
- * when somebody looks at the status: so a new key needs no restart, and between
- * two checkpoints the process has no private key in its memory.  What was read
- * is overwritten before it is freed.
+ * It is read whenever somebody wants a checkpoint, or looks at the status: so a
+ * new key needs no restart, and between two checkpoints the process has no
+ * private key in its memory.  What was read is overwritten before it is freed.
  *
- * Without a key, checkpoints are made unsigned, and everybody is told why:
- * nothing here raises an error once the file is open.  Between SigningKeysRead()
- * and SigningKeysFree() an error would leave keys in memory that no context
- * frees: callers must see to that.
+ * Without a key, checkpoints are made unsigned, and everybody is told why.  What
+ * only hinders for now - no memory, too many open files, a device that fails - is
+ * an error instead, which SigningKeysRead() raises when it has no keys: it would
+ * be recorded that they are gone.  Between SigningKeysRead() and
+ * SigningKeysFree() an error would leave keys in memory that no context frees:
+ * callers must see to that.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +34,7 @@
 #include "ledger.h"
 #include "pem_key.h"
 #include "signing_key.h"
+#include "storage/fd.h"
 
 /* No file with a few keys is longer. */
 #define KEY_FILE_MOST 16384
@@ -47,7 +49,7 @@ set_problem(SigningKeys *keys, const char *problem)
 {
 	/* Not its name: only superusers may read that setting. */
 	snprintf(keys->problem, sizeof(keys->problem),
-			 "the file that cpis.signing_key_file names %s", problem);
+			 "The file that cpis.signing_key_file names %s", problem);
 }
 
 /*
@@ -71,36 +73,50 @@ is_private(int file, SigningKeys *keys)
 }
 
 /*
+ * Open the file, or say why it cannot be; raises an error where that may pass.
+ */
+static int
+open_file(SigningKeys *keys)
+{
+	int			file = OpenTransientFile(cpis_signing_key_file, O_RDONLY | O_NONBLOCK | PG_BINARY);
+
+	if (file >= 0)
+		return file;
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO || errno == EINTR)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open the file that cpis.signing_key_file names: %m")));
+	set_problem(keys, errno == ENOENT ? "does not exist" :
+				errno == EACCES ? "cannot be opened by the server's user" : "cannot be opened");
+	return -1;
+}
+
+/*
  * Read the file; the number of bytes, or -1.
  */
 static int
 read_file(char *buffer, SigningKeys *keys)
 {
-	int			file = open(cpis_signing_key_file, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	int			file = open_file(keys);
 	int			length = 0;
 	int			n = 0;
 
 	if (file < 0)
-	{
-		set_problem(keys, errno == ENOENT ? "does not exist" :
-					errno == EACCES ? "cannot be opened by the server's user" : "cannot be opened");
 		return -1;
-	}
 	if (!is_private(file, keys))
 	{
-		close(file);
+		CloseTransientFile(file);
 		return -1;
 	}
 	while (length < KEY_FILE_MOST &&
 		   (n = read(file, buffer + length, KEY_FILE_MOST - length)) > 0)
 		length += n;
-	close(file);
-	if (n < 0 || length == KEY_FILE_MOST)
-	{
-		set_problem(keys, n < 0 ? "cannot be read" : "is longer than 16 kB");
-		return -1;
-	}
-	return length;
+	if (n < 0)
+		keys->failed = true;
+	CloseTransientFile(file);
+	if (length == KEY_FILE_MOST)
+		set_problem(keys, "is longer than 16 kB");
+	return keys->failed || length == KEY_FILE_MOST ? -1 : length;
 }
 
 /*
@@ -128,12 +144,13 @@ take_key(const uint8_t *bytes, const char *name, SigningKeys *keys)
 	uint8_t		public_key[ED25519_KEY_LENGTH];
 	size_t		length = sizeof(public_key);
 
+	/* Every 32 bytes are a key. */
 	if (keys->n == SIGNING_KEYS_MOST)
 		set_problem(keys, "has more than four keys");
 	else if (private_key == NULL ||
 			 EVP_PKEY_get_raw_public_key(private_key, public_key, &length) != 1 ||
 			 !note_key_make(LedgerSha256(), name, public_key, &keys->public_keys[keys->n]))
-		set_problem(keys, "has a key that cannot be used");
+		keys->failed = true;
 	else if (is_there(keys, public_key))
 		set_problem(keys, "has the same key twice");
 	else
@@ -168,7 +185,7 @@ take_keys(const char *contents, int length, const char *name, SigningKeys *keys)
 		set_problem(keys, "has something else than private keys in PEM without passphrase");
 	else if (found == PEM_KEY_END && keys->n == 0)
 		set_problem(keys, "has no private key in PEM");
-	if (keys->problem[0] != '\0')
+	if (keys->failed || keys->problem[0] != '\0')
 		SigningKeysFree(keys);
 	keys->npublic = keys->n;
 }
@@ -182,19 +199,23 @@ SigningKeysRead(const char *name, SigningKeys *keys)
 	char		contents[KEY_FILE_MOST];
 	int			length;
 
-	/* This alone may raise an error. */
+	/* May raise an error, and so must have been called before. */
 	(void) LedgerSha256();
 
 	memset(keys, 0, sizeof(SigningKeys));
 	if (cpis_signing_key_file == NULL || cpis_signing_key_file[0] == '\0')
 	{
-		strlcpy(keys->problem, "cpis.signing_key_file is not set", sizeof(keys->problem));
+		strlcpy(keys->problem, "No file is named by cpis.signing_key_file", sizeof(keys->problem));
 		return;
 	}
 	length = read_file(contents, keys);
 	if (length >= 0)
 		take_keys(contents, length, name, keys);
 	OPENSSL_cleanse(contents, sizeof(contents));
+	if (keys->failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not read the file that cpis.signing_key_file names")));
 }
 
 /*

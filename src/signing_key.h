@@ -23,6 +23,7 @@ typedef struct SigningKeys
 	NoteKey		public_keys[SIGNING_KEYS_MOST];
 	void	   *private_keys[SIGNING_KEYS_MOST];	/* EVP_PKEY */
 	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why n is 0 */
+	bool		failed;			/* why is not to be known now */
 } SigningKeys;
 
 extern char *cpis_signing_key_file;

@@ -146,7 +146,7 @@ subtest 'without a key: three lines, and everybody is told' => sub {
 	my $note = checkpoint();
 	like($note, qr{\Aexample\.org/cpis\n3\n\S{44}\n\z}, 'an unsigned checkpoint');
 	like(said('SELECT cpis_checkpoint()'), qr/WARNING:  checkpoint has been made without a key\s+DETAIL:  .*does not exist/, 'a warning');
-	is(ask('SELECT key_problem FROM cpis_ledger_status'), 'the file that cpis.signing_key_file names does not exist', 'the status');
+	is(ask('SELECT key_problem FROM cpis_ledger_status'), 'The file that cpis.signing_key_file names does not exist', 'the status');
 	is(ask("SELECT cpis_checkpoint_compare('$note')"), 'consistent', 'it can be compared');
 };
 
@@ -282,6 +282,20 @@ subtest 'rotation: an event signed under both keys' => sub {
 	is(ask("SELECT detail FROM cpis.audit_event WHERE event_id = " . ((split /\n/, $text)[1] - 1)),
 		"removed $first_key", 'and an event that the old one is gone');
 	is_whole('checkpoints of all kinds are whole');
+};
+
+subtest 'what hinders for a moment is not recorded as a key that is gone' => sub {
+	look_up(1);
+	my $keys = ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'");
+	my $writer = ask('SELECT writer_pid FROM cpis_stat');
+	system_or_bail('prlimit', '--pid', $writer, '--nofile=3:');
+	my $run = run_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
+	system_or_bail('prlimit', '--pid', $writer, '--nofile=1024:');
+	is($run->{states}, '53000', 'too many open files: no checkpoint');
+	like($run->{err}, qr/could not open the file that cpis\.signing_key_file names/, 'and why');
+	my ($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 1, 'then a signed one');
+	is(ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'"), $keys, 'and no event of a key');
 };
 
 subtest 'no key any more, and one again: events too' => sub {
