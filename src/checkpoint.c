@@ -10,9 +10,11 @@
  * began to grow beyond the last; and before the writer leaves.  Each is kept in
  * cpis.checkpoint.
  *
- * Who asks too early is told when to ask again, and how many events there are:
- * any checkpoint of so many will do then, so that he waits for one alone,
- * however much is recorded meanwhile.
+ * Who asks too early, or while somebody has locked the checkpoints, is told when
+ * to ask again, and how many events there are: any checkpoint of so many will do
+ * then, so that he waits for one alone, however much is recorded meanwhile.  The
+ * keys that sign are looked at each time, for the newest will not do when others
+ * than its own would sign now.
  *
  * Keys.  When a key signs for the first time, or signs no more, that is an event
  * (action "key"), which the checkpoint covers that the new keys sign - both, the
@@ -40,6 +42,9 @@
 /* How long events may be without a checkpoint while the writer stays. */
 #define CHECKPOINT_WITHIN_MS 60000
 
+/* When to ask again while somebody has locked the checkpoints. */
+#define LOCKED_RETRY_MS 100
+
 /* The newest checkpoint. */
 typedef struct Newest
 {
@@ -48,7 +53,7 @@ typedef struct Newest
 	TimestampTz at;
 	MerkleHash	seal;
 	char		note[CHECKPOINT_NOTE_SIZE]; /* empty: none that will do */
-	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* empty, unsigned: not known */
+	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why nothing signs now */
 	int			nsigners;
 	char		signers[SIGNING_KEYS_MOST][NOTE_VERIFIER_KEY_SIZE];
 } Newest;
@@ -72,17 +77,35 @@ CheckpointForget(void)
 }
 
 /*
- * Take, for this transaction, the lock that CheckpointMake() needs.
+ * Take, for this transaction, the lock that CheckpointMake() needs; false where
+ * somebody else has one that conflicts.  Look-ups must not wait for it.
  */
-void
+bool
 CheckpointLock(void)
 {
-	LockRelationOid(CpisRelationOid(CPIS_CHECKPOINT), RowExclusiveLock);
+	return ConditionalLockRelationOid(CpisRelationOid(CPIS_CHECKPOINT), RowExclusiveLock);
+}
+
+/*
+ * Take one of the keys that a row says signed it.  What is none, or has a name
+ * that no ledger has, is somebody's who changed the row: it must not get into an
+ * event.
+ */
+static void
+take_signer(const char *verifier_key)
+{
+	NoteKey		key;
+
+	if (newest.nsigners < SIGNING_KEYS_MOST &&
+		note_key_parse(LedgerSha256(), verifier_key, strlen(verifier_key), &key) &&
+		LedgerOriginIsValid(key.name))
+		note_key_print(&key, newest.signers[newest.nsigners++]);
 }
 
 static void
 read_newest(void)
 {
+	int64		size = LedgerSize();
 	LedgerReading *reading;
 	CheckpointRow row;
 
@@ -92,7 +115,8 @@ read_newest(void)
 	memset(&newest, 0, sizeof(newest));
 	newest.tree_size = -1;
 	reading = LedgerReadingBegin(GetLatestSnapshot(), true);
-	if (CheckpointRowNewest(reading, PG_INT64_MAX, false, &row))
+	/* One of a tree that the ledger has not is nobody's. */
+	if (CheckpointRowNewest(reading, size, false, &row))
 	{
 		ListCell   *cell;
 
@@ -102,11 +126,7 @@ read_newest(void)
 		if (row.note != NULL && strlen(row.note) < sizeof(newest.note))
 			strcpy(newest.note, row.note);
 		foreach(cell, row.verifier_keys)
-		{
-			if (newest.nsigners < SIGNING_KEYS_MOST)
-				strlcpy(newest.signers[newest.nsigners++], lfirst(cell),
-						NOTE_VERIFIER_KEY_SIZE);
-		}
+			take_signer(lfirst(cell));
 	}
 	LedgerReadingEnd(reading);
 	newest.known = true;
@@ -175,21 +195,11 @@ too_early_by(TimestampTz now)
 
 /*
  * May the newest checkpoint be handed out to who wants so many events covered?
- * Unsigned, only where it is known why.
  */
 static bool
 newest_covers(int64 size)
 {
-	return newest.known && newest.tree_size >= size && newest.note[0] != '\0' &&
-		(newest.nsigners > 0 || newest.problem[0] != '\0');
-}
-
-static void
-reply_with_newest(CheckpointReply *reply)
-{
-	reply->retry_after_ms = 0;
-	strcpy(reply->note, newest.note);
-	strcpy(reply->problem, newest.problem);
+	return newest.known && newest.tree_size >= size && newest.note[0] != '\0';
 }
 
 /*
@@ -308,36 +318,49 @@ make(TimestampTz now, const SigningKeys *keys, const List *verifier_keys)
 }
 
 /*
- * Make a checkpoint with these keys, unless the newest still tells everything.
+ * The verifier keys of those that sign now.
  */
-static void
-make_if_needed(TimestampTz now, const SigningKeys *keys)
+static List *
+present_signers(const SigningKeys *keys)
 {
-	List	   *verifier_keys = NIL;
-	List	   *changes;
+	List	   *result = NIL;
 
 	for (int i = 0; i < keys->n; i++)
 	{
 		char		key[NOTE_VERIFIER_KEY_SIZE];
 
 		note_key_print(&keys->public_keys[i], key);
-		verifier_keys = lappend(verifier_keys, pstrdup(key));
+		result = lappend(result, pstrdup(key));
 	}
-	strlcpy(newest.problem, keys->problem, sizeof(newest.problem));
-
-	changes = CheckpointKeyChanges(newest_signers(), verifier_keys);
-	if (changes == NIL && newest_covers(LedgerSize()))
-		return;
-	if (changes != NIL)
-		append_key_events(changes, now);
-	make(now, keys, verifier_keys);
+	return result;
 }
 
 /*
- * Reply with a checkpoint that covers all events so far: the newest one, or one
- * that is made now.  Where somebody wants one before its time, reply when to ask
- * again.  Runs in a transaction of the writer's, which holds the locks of the
- * trail and that of CheckpointLock(); when it is durable, CheckpointMade() and
+ * Make a checkpoint with these keys, unless the newest still tells everything or
+ * it is too early for another.
+ */
+static void
+make_if_needed(TimestampTz now, const SigningKeys *keys, CheckpointReply *reply)
+{
+	List	   *verifier_keys = present_signers(keys);
+	List	   *changes = CheckpointKeyChanges(newest_signers(), verifier_keys);
+
+	strlcpy(newest.problem, keys->problem, sizeof(newest.problem));
+	reply->newest_will_do = (changes == NIL);
+	if (reply->retry_after_ms > 0 || (changes == NIL && newest_covers(LedgerSize())))
+		return;
+
+	if (changes != NIL)
+		append_key_events(changes, now);
+	make(now, keys, verifier_keys);
+	reply->newest_will_do = true;
+}
+
+/*
+ * Have a checkpoint that covers all events so far: the newest one, or one that is
+ * made now; where somebody wants one before its time, reply when to ask again.
+ * Runs in a transaction of the writer's, which holds the locks of the trail and
+ * that of CheckpointLock(); when it is durable, CheckpointMade() and
  * CheckpointAnswer() follow, and nothing counts before.
  */
 void
@@ -349,24 +372,32 @@ CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply)
 	memset(reply, 0, sizeof(CheckpointReply));
 	read_newest();
 	reply->wanted = LedgerSize();
-	if (wanted && (reply->retry_after_ms = too_early_by(now)) > 0)
-	{
-		if (newest_covers(reply->wanted))
-			reply_with_newest(reply);
-		return;
-	}
+	if (wanted)
+		reply->retry_after_ms = too_early_by(now);
 
+	/* Also if it is too early: who has just put a key there wants its signature. */
 	SigningKeysRead(LedgerName(now, &named_at), &keys);
 	PG_TRY();
 	{
-		make_if_needed(now, &keys);
+		make_if_needed(now, &keys, reply);
 	}
 	PG_FINALLY();
 	{
 		SigningKeysFree(&keys);
 	}
 	PG_END_TRY();
-	reply_with_newest(reply);
+}
+
+/*
+ * Reply, where the lock could not be had, when to ask again.
+ */
+void
+CheckpointReplyLocked(CheckpointReply *reply)
+{
+	memset(reply, 0, sizeof(CheckpointReply));
+	reply->wanted = LedgerSize();
+	reply->retry_after_ms = LOCKED_RETRY_MS;
+	reply->locked = true;
 }
 
 /*
@@ -391,9 +422,12 @@ CheckpointAnswer(const CheckpointReply *reply, CheckpointReply *own)
 	int64		wanted = own->wanted;
 
 	*own = *reply;
-	if (wanted < 0 || reply->retry_after_ms == 0)
+	if (wanted >= 0)
+		own->wanted = wanted;
+	if (reply->retry_after_ms > 0 &&
+		(!reply->newest_will_do || !newest_covers(own->wanted)))
 		return;
-	own->wanted = wanted;
-	if (newest_covers(wanted))
-		reply_with_newest(own);
+	own->retry_after_ms = 0;
+	strcpy(own->note, newest.note);
+	strcpy(own->problem, newest.problem);
 }

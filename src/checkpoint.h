@@ -19,7 +19,9 @@
 typedef struct CheckpointReply
 {
 	int64		wanted;			/* events to cover; -1 in a first request: all so far */
-	int			retry_after_ms; /* too early: ask again then, for these; else 0 */
+	int			retry_after_ms; /* ask again then, for these; 0: there is a note */
+	bool		locked;			/* because the checkpoints are, not too early */
+	bool		newest_will_do; /* the writer's: to who wants no more than it covers */
 	char		note[CHECKPOINT_NOTE_SIZE];
 	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why it is not signed */
 } CheckpointReply;
@@ -27,12 +29,13 @@ typedef struct CheckpointReply
 extern int	cpis_checkpoint_interval;
 
 extern void CheckpointForget(void);
-extern void CheckpointLock(void);
+extern bool CheckpointLock(void);
 extern long CheckpointDueIn(TimestampTz now);
 extern bool CheckpointIsBehind(void);
 extern void CheckpointNoteGrowth(TimestampTz now);
 extern void CheckpointPutOff(TimestampTz now);
 extern void CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply);
+extern void CheckpointReplyLocked(CheckpointReply *reply);
 extern void CheckpointMade(const CheckpointReply *reply);
 extern void CheckpointAnswer(const CheckpointReply *reply, CheckpointReply *own);
 

@@ -29,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "writer.h"
 
 PG_FUNCTION_INFO_V1(cpis_checkpoint);
 PG_FUNCTION_INFO_V1(cpis_checkpoint_verify);
@@ -56,6 +57,33 @@ sleep_for(int ms)
 }
 
 /*
+ * Ask the writer until it has a checkpoint; raise an error where somebody has
+ * locked them for as long as a look-up would wait.
+ */
+static void
+request_until_made(CheckpointReply *reply)
+{
+	TimestampTz locked_until = 0;
+
+	for (;;)
+	{
+		RequestLedgerCheckpoint(reply);
+		if (reply->retry_after_ms == 0)
+			return;
+		if (!reply->locked)
+			locked_until = 0;
+		else if (locked_until == 0)
+			locked_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), cpis_record_timeout);
+		else if (GetCurrentTimestamp() >= locked_until)
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("checkpoint could not be made within %d ms", cpis_record_timeout),
+					 errhint("See who holds a lock on cpis.checkpoint.")));
+		sleep_for(reply->retry_after_ms);
+	}
+}
+
+/*
  * A checkpoint that covers every event recorded so far; where the newest one
  * does not, and is too young, this waits until the writer makes another, or has
  * made one for somebody else.
@@ -65,13 +93,7 @@ CheckpointObtain(void)
 {
 	CheckpointReply reply = {.wanted = -1};
 
-	for (;;)
-	{
-		RequestLedgerCheckpoint(&reply);
-		if (reply.retry_after_ms == 0)
-			break;
-		sleep_for(reply.retry_after_ms);
-	}
+	request_until_made(&reply);
 	if (reply.problem[0] != '\0')
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
@@ -158,7 +180,7 @@ parse_kept(const text *kept, Checkpoint *checkpoint)
 Datum
 cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 {
-	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), false);
+	LedgerReading *reading;
 	Checkpoint	checkpoint;
 	MerkleHash	root;
 	TimestampTz created_at;
@@ -166,6 +188,8 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 	int			rows;
 	const char *result;
 
+	LedgerLockToRead();
+	reading = LedgerReadingBegin(GetLatestSnapshot(), false);
 	parse_kept(PG_GETARG_TEXT_PP(0), &checkpoint);
 	origin = LedgerOrigin(reading, &created_at, &rows);
 	if (origin == NULL || strcmp(origin, checkpoint.origin) != 0)
@@ -219,7 +243,7 @@ present_keys(const char *origin, char **problem)
 Datum
 cpis_ledger_status(PG_FUNCTION_ARGS)
 {
-	LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), true);
+	LedgerReading *reading;
 	CheckpointRow checkpoint;
 	TimestampTz created_at;
 	TupleDesc	descriptor;
@@ -227,18 +251,22 @@ cpis_ledger_status(PG_FUNCTION_ARGS)
 	bool		isnull[7] = {false};
 	char	   *origin;
 	char	   *problem;
+	int64		size;
 	int			rows;
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 
+	LedgerLockToRead();
+	reading = LedgerReadingBegin(GetLatestSnapshot(), true);
 	origin = LedgerOrigin(reading, &created_at, &rows);
 	isnull[0] = (origin == NULL);
 	if (!isnull[0])
 		values[0] = CStringGetTextDatum(origin);
-	values[1] = Int64GetDatum(LedgerTreeSize(reading));
+	size = LedgerTreeSize(reading);
+	values[1] = Int64GetDatum(size);
 	isnull[2] = isnull[3] = isnull[4] =
-		!CheckpointRowNewest(reading, PG_INT64_MAX, false, &checkpoint);
+		!CheckpointRowNewest(reading, size, false, &checkpoint);
 	if (!isnull[2])
 	{
 		values[2] = Int64GetDatum(checkpoint.tree_size);

@@ -67,7 +67,7 @@
 #include "utils/timestamp.h"
 
 #define QUEUE_MAGIC 0x43504953	/* "CPIS" */
-#define QUEUE_NAME "cpis queue 5"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 6"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */
@@ -376,10 +376,10 @@ set_failure(QueueSlot *slot, int sqlerrcode, const char *message)
 
 /*
  * This backend's slot, in state FREE, its payload to be filled at leisure.
- * 53400 where no slot or no database entry is left.
+ * 53400, with this message, where no slot or no database entry is left.
  */
 QueueSlot *
-QueueReserve(void)
+QueueReserve(const char *failure)
 {
 	QueueDatabase *entry;
 
@@ -402,13 +402,13 @@ QueueReserve(void)
 	if (entry == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("access event could not be recorded"),
+				 errmsg("%s", failure),
 				 errdetail("More than %d databases of this cluster look children up at once.",
 						   QUEUE_DATABASES)));
 	if (my_slot == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("access event could not be recorded"),
+				 errmsg("%s", failure),
 				 errdetail("All slots of the queue are in use.")));
 
 	return my_slot;

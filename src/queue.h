@@ -75,7 +75,7 @@ extern bool QueueGetStatistics(QueueStatistics *statistics);
 extern uint32 QueueWaiting(void);
 
 /* The requester. */
-extern QueueSlot *QueueReserve(void);
+extern QueueSlot *QueueReserve(const char *failure);
 extern bool QueueSubmit(QueueSlot *slot);
 extern bool QueueWithdraw(void);
 extern bool QueueClaimWriterStart(void);

@@ -242,7 +242,7 @@ request(QueueSlot *slot, RequestKind kind)
 void
 RecordEvent(AuditEvent *event, QueueCounter counter)
 {
-	QueueSlot  *slot = QueueReserve();
+	QueueSlot  *slot = QueueReserve(failures[REQUEST_EVENT]);
 	AuditEvent *recorded = &((Request *) slot->payload.bytes)->event;
 	TimestampTz start = GetCurrentTimestamp();
 
@@ -271,7 +271,7 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 void
 RequestLedgerCheckpoint(CheckpointReply *reply)
 {
-	QueueSlot  *slot = QueueReserve();
+	QueueSlot  *slot = QueueReserve(failures[REQUEST_CHECKPOINT]);
 
 	((Request *) slot->payload.bytes)->checkpoint.wanted = reply->wanted;
 	request(slot, REQUEST_CHECKPOINT);

@@ -360,8 +360,9 @@ write_batch(QueueSlot **batch, volatile int *n)
 }
 
 /*
- * Make a checkpoint in one transaction and make that durable.  Wait for locks no
- * longer than this.
+ * Make a checkpoint in one transaction and make that durable.  Wait for the locks
+ * that look-ups need no longer than this, and for that on the checkpoints not at
+ * all.
  */
 static void
 write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
@@ -372,8 +373,14 @@ write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
 
 	begin_writing(lock_timeout);
 	TrailLock(now);
-	CheckpointLock();
-	CheckpointMake(now, wanted, reply);
+	if (CheckpointLock())
+		CheckpointMake(now, wanted, reply);
+	else if (wanted)
+		CheckpointReplyLocked(reply);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("somebody holds a lock on the checkpoints")));
 	end_writing();
 	CheckpointMade(reply);
 }

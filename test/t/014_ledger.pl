@@ -282,6 +282,23 @@ subtest 'rotation: an event signed under both keys' => sub {
 	is(ask("SELECT detail FROM cpis.audit_event WHERE event_id = " . ((split /\n/, $text)[1] - 1)),
 		"removed $first_key", 'and an event that the old one is gone');
 	is_whole('checkpoints of all kinds are whole');
+
+	# However soon after another checkpoint: who asks has both signatures.
+	$node->append_conf('postgresql.conf', "cpis.checkpoint_interval = 2s\n");
+	$node->reload;
+	checkpoint();
+	append_to_file("$directory/both again.pem", $old . $new);
+	chmod 0600, "$directory/both again.pem";
+	rename "$directory/both again.pem", $key_file;
+	($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 2, 'two signatures, though it was too early for another checkpoint');
+	append_to_file("$directory/new only.pem", $new);
+	chmod 0600, "$directory/new only.pem";
+	rename "$directory/new only.pem", $key_file;
+	($text, @lines) = note_parts(checkpoint());
+	is(scalar @lines, 1, 'and one again');
+	$node->append_conf('postgresql.conf', "cpis.checkpoint_interval = 0\n");
+	$node->reload;
 };
 
 subtest 'what hinders for a moment is not recorded as a key that is gone' => sub {
@@ -332,6 +349,8 @@ subtest 'checkpoints tampered with, signatures and seals too: events tell' => su
 		$double - 1 . "|the checkpoint of $double events has other signatures than events tell of", 'one of two');
 	is(tampered("DELETE FROM cpis.checkpoint WHERE tree_size = $first; $seal_again"), $between - 1 . "|the checkpoint of $between events has other signatures than events tell of",
 		'a checkpoint with a change of keys taken away');
+	is(tampered("UPDATE cpis.checkpoint SET note = note || E'\\u2014 another AAAAAAAA\\n', verifier_keys = verifier_keys || verifier_keys WHERE tree_size = $between; $seal_again"),
+		$between - 1 . "|the checkpoint of $between events has been changed", 'one key twice, where two have signed');
 	is(tampered("UPDATE cpis.checkpoint SET at = now() WHERE tree_size = $double"), $double - 1 . "|the checkpoint of $double events, or what was before it, has been changed", 'its time');
 	my ($rc, $out, $err) = $node->psql('postgres', q{BEGIN; ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
 		UPDATE cpis.checkpoint SET note = regexp_replace(note, E'(\n\\\\d+\n)....', '\1AAAA'); SELECT cpis_tlog_proof(0); ROLLBACK});
@@ -419,16 +438,23 @@ subtest 'somebody locks the checkpoints: look-ups go on, a call fails in time' =
 	is($run->{states}, '', 'a look-up is answered');
 	$run = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
 	finish_sql($run);
-	like($run->{states}, qr/^(55P03|53000)$/, 'cpis_checkpoint() says what is in the way');
-	like($run->{err}, qr/checkpoint could not be made/, 'and that it is the checkpoint');
+	is($run->{states}, '55P03', 'cpis_checkpoint() says what is in the way');
+	like($run->{err}, qr/checkpoint could not be made.*cpis\.checkpoint/s, 'and that it is the checkpoint');
+
+	# Beside a call that waits, with the writer's patience longer than theirs.
+	$node->append_conf('postgresql.conf', "cpis.record_timeout = 20s\n");
+	$node->reload;
+	my $waits = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
+	my @beside = map { run_sql($node, "SET cpis.record_timeout = '5s';\n" . lookup_sql(2, 'beside'), user => ask('SELECT current_user'))->{states} } 1 .. 5;
+	is("@beside", '    ', 'look-ups beside a call that waits');
 	$run = start_sql($node, lookup_sql(2, 'while locked, again'));
 	finish_sql($run);
 	is($run->{states}, '', 'look-ups go on');
 	$holder->query_safe('ROLLBACK');
 	$holder->quit;
-	$node->append_conf('postgresql.conf', "cpis.record_timeout = 20s\n");
-	$node->reload;
-	like(checkpoint(), qr/\Aexample/, 'and then it is made');
+	finish_sql($waits);
+	is($waits->{states}, '', 'which gets its checkpoint as soon as it can be made');
+	like(checkpoint(), qr/\Aexample/, 'and so do others');
 	is_whole('the trail is whole');
 };
 
@@ -496,7 +522,7 @@ subtest 'several chunks: two levels of tiles, in parallel, and interrupted' => s
 		is(ask("BEGIN; $parent $change; SELECT event_id, problem FROM cpis_audit_verify(); ROLLBACK"), $problem, $change);
 	}
 
-	# It tells how far it is: more than five seconds have passed when the notices can be read.
+	# It tells how far it is: more than five seconds have passed when it can begin to read.
 	my $holder = $node->background_psql('postgres');
 	$holder->query_safe('BEGIN; LOCK TABLE cpis.notification IN ACCESS EXCLUSIVE MODE');
 	my $slow = start_sql($node, "SET max_parallel_maintenance_workers = 0;\nSELECT event_id, problem FROM cpis_audit_verify()", user => ask('SELECT current_user'));
@@ -528,7 +554,28 @@ subtest 'a name that is none: look-ups go on, without checkpoints' => sub {
 	is_whole('with its name again, all is well');
 };
 
-# Last, for what is taken away does not come back.
+subtest 'checkpoints and tiles of no tree, put in for good: numbers and checkpoints go on' => sub {
+	my $size = ask('SELECT count(*) FROM cpis.audit_event');
+	ask(qq{
+		INSERT INTO cpis.checkpoint SELECT 1::bigint << number, root, note, verifier_keys, at, seal
+			FROM (SELECT * FROM cpis.checkpoint ORDER BY tree_size DESC LIMIT 1) c, unnest(ARRAY[53, 62]) number;
+		INSERT INTO cpis.ledger_tile SELECT 0, 1::bigint << number, '', '' FROM unnest(ARRAY[45, 52, 62]) number;
+		SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat});
+	is(run_sql($node, lookup_sql(2, 'next number'))->{out}, $size, 'a look-up has the next number');
+	is((split /\n/, checkpoint())[1], $size + 1, 'a checkpoint covers it');
+	like(ask("SELECT cpis_tlog_proof($size)"), qr/\A.*\nindex $size\n/, 'and a proof can be made');
+	is(ask('SELECT problem FROM cpis_audit_verify()'), 'the ledger has tiles that no events fill', 'verification finds them');
+	ask(q{
+		ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+		ALTER TABLE cpis.ledger_tile DISABLE TRIGGER ALL;
+		DELETE FROM cpis.checkpoint WHERE tree_size >= 1::bigint << 45;
+		DELETE FROM cpis.ledger_tile WHERE tile >= 1::bigint << 45;
+		ALTER TABLE cpis.checkpoint ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+		ALTER TABLE cpis.ledger_tile ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate});
+	is_whole('without them all is well');
+};
+
+# The last two: what they change does not come back.
 subtest 'events and tiles taken away for good: look-ups go on, and verification names them' => sub {
 	my $kept = checkpoint();
 	my $last = ask('SELECT max(event_id) FROM cpis.audit_event');
@@ -550,12 +597,29 @@ subtest 'events and tiles taken away for good: look-ups go on, and verification 
 	is(run_sql($node, lookup_sql(2, 'afterwards'))->{out}, $last + 1, 'a look-up is answered, with the next number');
 	like(slurp_file($node->logfile, $log), qr/something is missing from the ledger/, 'the log says that something is missing');
 	is(ask('SELECT event_id, problem FROM cpis_audit_verify()'), $tile * 256 . "|tile $tile of level 0 is missing", 'verification names the tile');
-	is(ask("SELECT event_id, problem FROM cpis_audit_verify($tile * 256 + 256, $last)"), "$gone|the event is missing", 'and the event');
+	is(ask("SELECT event_id, problem FROM cpis_audit_verify($gone, $last)"), "$gone|the event is missing", 'and the event');
+	is(ask("SELECT problem FROM cpis_audit_verify($tile * 256 + 256, $gone - 1)"),
+		"the root of the first $gone events cannot be computed: something is missing from the ledger", 'and what cannot be told without the tile');
 	my ($rc, $out, $err) = $node->psql('postgres', "SELECT cpis_checkpoint_compare('$kept')");
 	like($err, qr/is missing from the ledger/, 'the kept checkpoint cannot be compared: something is missing');
 	look_up(300);
 	like(checkpoint(), qr/\Aexample/, 'checkpoints go on');
 	is(run_sql($node, lookup_sql(2, 'much later'))->{states}, '', 'and so do look-ups');
+};
+
+subtest 'keys that are none, in a checkpoint, get into no event' => sub {
+	my $keys = ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'");
+	my $kept = ask('SELECT verifier_keys[1] FROM cpis.checkpoint ORDER BY tree_size DESC LIMIT 1');
+	ask(qq{
+		ALTER TABLE cpis.checkpoint DISABLE TRIGGER ALL;
+		UPDATE cpis.checkpoint SET verifier_keys = ARRAY[repeat('\xc3\xa9', 150), 'none', repeat('n', 300) || substr('$kept', strpos('$kept', '+'))]
+			WHERE tree_size = (SELECT max(tree_size) FROM cpis.checkpoint);
+		ALTER TABLE cpis.checkpoint ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+		SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat});
+	checkpoint();
+	is(ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key' AND detail NOT LIKE 'added example.org/cpis+%' AND detail NOT LIKE 'removed example.org/cpis+%'"),
+		0, 'events tell of keys alone');
+	is(ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'"), $keys + 1, 'of the one that was new to the writer');
 };
 
 $node->stop;
