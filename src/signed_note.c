@@ -66,11 +66,26 @@ base64_print(const uint8_t *bytes, size_t length, char *out)
 }
 
 /*
- * Read exactly so many bytes from their base64; false where it is anything else
- * than what base64_print() makes of them.
+ * How many bytes it would be, if it is base64.
  */
-bool
-base64_parse(const char *text, size_t length, uint8_t *bytes, size_t expected)
+static size_t
+base64_bytes(const char *text, size_t length)
+{
+	size_t		padding = 0;
+
+	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
+		padding++;
+	return length / 4 * 3 - (length < 4 ? 0 : padding);
+}
+
+/*
+ * Read exactly so many bytes from their base64, and keep the first of them, as
+ * many as there is room for; false where it is anything else than what
+ * base64_print() makes of them.
+ */
+static bool
+base64_parse_first(const char *text, size_t length, uint8_t *bytes, size_t room,
+				   size_t expected)
 {
 	size_t		padding = (3 - expected % 3) % 3;
 	uint32_t	group = 0;
@@ -99,14 +114,26 @@ base64_parse(const char *text, size_t length, uint8_t *bytes, size_t expected)
 			continue;
 		for (int shift = 16; shift >= 0; shift -= 8)
 		{
+			if (n < room)
+				bytes[n] = group >> shift & 0xff;
 			if (n < expected)
-				bytes[n++] = group >> shift & 0xff;
+				n++;
 			else if ((group >> shift & 0xff) != 0)
 				return false;	/* bits that belong to no byte */
 		}
 		group = 0;
 	}
 	return true;
+}
+
+/*
+ * Read exactly so many bytes from their base64; false where it is anything else
+ * than what base64_print() makes of them.
+ */
+bool
+base64_parse(const char *text, size_t length, uint8_t *bytes, size_t expected)
+{
+	return base64_parse_first(text, length, bytes, expected, expected);
 }
 
 /*
@@ -363,15 +390,23 @@ verify_line(const char *line, size_t length, const NoteKey *key,
 	uint8_t		id[4];
 	size_t		name_length;
 	size_t		base64_at;
+	size_t		n;
 
 	if (!split_signature(line, length, &name_length, &base64_at))
 		return NOTE_MALFORMED;
+	n = base64_bytes(line + base64_at, length - base64_at);
+	if (n <= sizeof(id) ||
+		!base64_parse_first(line + base64_at, length - base64_at, signed_by, sizeof(signed_by), n))
+		return NOTE_MALFORMED;
+
+	/* Of other algorithms, signatures have other lengths; of this key, none has. */
 	put_id(key->id, id);
 	if (name_length != strlen(key->name) ||
 		memcmp(line + SIGNATURE_MARK_LENGTH, key->name, name_length) != 0 ||
-		!base64_parse(line + base64_at, length - base64_at, signed_by, sizeof(signed_by)) ||
 		memcmp(signed_by, id, sizeof(id)) != 0)
 		return NOTE_UNKNOWN_KEY;
+	if (n != sizeof(signed_by))
+		return NOTE_BAD_SIGNATURE;
 	return signature_holds(key, text, text_length, signed_by + sizeof(id)) ?
 		NOTE_VERIFIED : NOTE_BAD_SIGNATURE;
 }

@@ -164,7 +164,9 @@ test_foreign_note(void)
 	NoteKey		key = key_of(foreign_key);
 	NoteKey		other = key_of(other_key);
 	size_t		length = strlen(foreign_note);
-	char		note[1024];
+	static const char *const not_signatures[] =
+	{"A", "AAAA", "AAAAAA==", "AAAAAAA", "AAAAAAB=", "AAAAA===", "====", "AAAA====", "AAA=AAAA", "AAAAAAA.", "AAAA AAAA"};
+	char		note[2048];
 	size_t		text_length;
 
 	ok(note_split(foreign_note, length, &text_length) &&
@@ -185,17 +187,26 @@ test_foreign_note(void)
 	}
 
 	/* Signatures of others beside it, known or not, do not matter. */
-	snprintf(note, sizeof(note), "%s" DASH " a.example AAAAAA==\n", foreign_note);
+	snprintf(note, sizeof(note), "%s" DASH " a.example AAAAAAA=\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_VERIFIED, "a signature of somebody else's");
 	snprintf(note, sizeof(note), "%s" DASH " PeterNeumann AAAAAAAA\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_VERIFIED, "another key of that name");
+	snprintf(note, sizeof(note), "%s" DASH " a.example %0800dAAAA\n", foreign_note, 0);
+	verdict_is(note, strlen(note), &key, NOTE_VERIFIED, "a longer signature of another kind");
+	for (size_t i = 0; i < sizeof(not_signatures) / sizeof(not_signatures[0]); i++)
+	{
+		snprintf(note, sizeof(note), "%s" DASH " a.example %s\n", foreign_note, not_signatures[i]);
+		verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "not an id and a signature in base64");
+	}
+	snprintf(note, sizeof(note), "%s" DASH " PeterNeumann x08gowA=\n", foreign_note);
+	verdict_is(note, strlen(note), &key, NOTE_BAD_SIGNATURE, "of this key, and no signature");
 	snprintf(note, sizeof(note), "%s\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no signature after the last empty line");
-	snprintf(note, sizeof(note), "%s- a.example AAAAAA==\n", foreign_note);
+	snprintf(note, sizeof(note), "%s- a.example AAAAAAA=\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no em dash");
 	snprintf(note, sizeof(note), "%s" DASH " a.example\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no signature in the line");
-	snprintf(note, sizeof(note), "%s" DASH " a+b AAAAAA==\n", foreign_note);
+	snprintf(note, sizeof(note), "%s" DASH " a+b AAAAAAA=\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no name for a key");
 	snprintf(note, sizeof(note), "\a%s", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "control character");
