@@ -106,7 +106,7 @@ CREATE FUNCTION cpis_tlog_proof(event_id bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'cpis_tlog_proof';
 REVOKE ALL ON FUNCTION cpis_tlog_proof(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_tlog_proof(bigint) IS
-	'proof that an event is in the ledger, with the checkpoint that it leads to, the newest signed one of the newest thousand, or else one made now: one file (C2SP tlog-proof), to be verified offline';
+	'proof that an event is in the ledger, with the checkpoint that it leads to, the newest signed one of the newest thousand, or else one made now, signed where there is a key: one file (C2SP tlog-proof), to be verified offline';
 
 CREATE FUNCTION cpis_verify_inclusion(event_bytes bytea, event_id bigint, tree_size bigint, proof bytea[], root bytea) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
@@ -127,7 +127,7 @@ CREATE FUNCTION cpis_checkpoint_verify(note text, verifier_key text) RETURNS boo
 	AS 'MODULE_PATHNAME', 'cpis_checkpoint_verify';
 REVOKE ALL ON FUNCTION cpis_checkpoint_verify(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_checkpoint_verify(text, text) IS
-	'is this a checkpoint that the key has signed? The key is a verifier key (C2SP signed-note)';
+	'is this a checkpoint whose origin is the name of the key, and has the key signed it? The key is an Ed25519 verifier key (C2SP signed-note)';
 
 CREATE FUNCTION cpis_checkpoint_compare(note text) RETURNS text
 	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT

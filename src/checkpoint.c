@@ -16,6 +16,9 @@
  * keys that sign are looked at each time, for the newest will not do when others
  * than its own would sign now.
  *
+ * A ledger that is not the one of its newest signed checkpoint - somebody has
+ * changed an event before the writer came - gets checkpoints that nobody signs.
+ *
  * Keys.  When a key signs for the first time, or signs no more, that is an event
  * (action "key"), which the checkpoint covers that the new keys sign - both, the
  * new one and the old, while both are in the file.  checkpoint_row.c has the
@@ -54,6 +57,8 @@ typedef struct Newest
 	MerkleHash	seal;
 	char		note[CHECKPOINT_NOTE_SIZE]; /* empty: none that will do */
 	char		problem[SIGNING_KEY_PROBLEM_SIZE];	/* why nothing signs now */
+	bool		compared;		/* is it known whether ... */
+	bool		contradicted;	/* ... the ledger is not that of a signed one? */
 	int			nsigners;
 	char		signers[SIGNING_KEYS_MOST][NOTE_VERIFIER_KEY_SIZE];
 } Newest;
@@ -130,6 +135,23 @@ read_newest(void)
 	}
 	LedgerReadingEnd(reading);
 	newest.known = true;
+}
+
+/*
+ * CheckpointIsContradicted(), looked at once: later, the tree only grows.
+ */
+static bool
+is_contradicted(void)
+{
+	if (!newest.compared)
+	{
+		LedgerReading *reading = LedgerReadingBegin(GetLatestSnapshot(), true);
+
+		newest.contradicted = CheckpointIsContradicted(reading, LedgerSize());
+		newest.compared = true;
+		LedgerReadingEnd(reading);
+	}
+	return newest.contradicted;
 }
 
 /*
@@ -299,7 +321,8 @@ make(TimestampTz now, const SigningKeys *keys, const List *verifier_keys)
 	const char *name = LedgerName(now, &named_at);
 	ListCell   *cell;
 
-	strlcpy(checkpoint.origin, name, sizeof(checkpoint.origin));
+	checkpoint.origin = name;
+	checkpoint.origin_length = strlen(name);
 	checkpoint.size = LedgerSize();
 	LedgerRoot(&checkpoint.root);
 	if (newest.tree_size < 0)
@@ -379,6 +402,8 @@ CheckpointMake(TimestampTz now, bool wanted, CheckpointReply *reply)
 	SigningKeysRead(LedgerName(now, &named_at), &keys);
 	PG_TRY();
 	{
+		if (keys.n > 0 && is_contradicted())
+			SigningKeysRefuse(&keys, CHECKPOINT_CONTRADICTION);
 		make_if_needed(now, &keys, reply);
 	}
 	PG_FINALLY();

@@ -35,6 +35,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -43,6 +44,8 @@
 
 #define LEDGER_HEADER "cpis/ledger/1\n"
 #define CHECKPOINT_HEADER "cpis/checkpoint/1\n"
+
+static const AttrNumber index_columns[] = {CHECKPOINT_TREE_SIZE};
 
 static const Oid columns[CHECKPOINT_NCOLUMNS] =
 {INT8OID, BYTEAOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID, BYTEAOID};
@@ -124,16 +127,18 @@ CheckpointRowRead(HeapTuple tuple, TupleDesc descriptor, CheckpointRow *row)
 }
 
 /*
- * The checkpoint of the largest tree, up to this size, perhaps only of those
- * that are signed; false where there is none, or none among the newest thousand.
+ * The checkpoint of the largest tree, up to this size, of the newest so many;
+ * perhaps only of those that are signed.  False where there is none.
  */
-bool
-CheckpointRowNewest(LedgerReading *reading, int64 up_to, bool signed_only,
-					CheckpointRow *row)
+static bool
+find_newest(LedgerReading *reading, int64 up_to, bool signed_only, int64 most,
+			CheckpointRow *row)
 {
 	Relation	table = CheckpointTableOpen();
-	Relation	index = index_open(CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-								   AccessShareLock);
+	Relation	index = CpisIndexOpen(table, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
+									  index_columns, lengthof(index_columns));
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "cpis checkpoint", ALLOCSET_SMALL_SIZES);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -141,17 +146,50 @@ CheckpointRowNewest(LedgerReading *reading, int64 up_to, bool signed_only,
 
 	ScanKeyInit(&key, CHECKPOINT_TREE_SIZE, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(up_to));
 	scan = systable_beginscan_ordered(table, index, reading->snapshot, 1, &key);
-	for (int i = 0; !found && i < CHECKPOINTS_LOOKED_AT &&
+	for (int64 i = 0; !found && i < most &&
 		 HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
 		CheckpointRowRead(tuple, RelationGetDescr(table), row);
+		MemoryContextSwitchTo(caller);
 		found = !signed_only || row->verifier_keys != NIL;
+		if (found)
+			CheckpointRowRead(tuple, RelationGetDescr(table), row);
 	}
 	systable_endscan_ordered(scan);
+	MemoryContextDelete(context);
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
 	return found;
+}
+
+/*
+ * The checkpoint of the largest tree, up to this size, perhaps only of those
+ * that are signed; false where there is none, or none among the newest thousand.
+ */
+bool
+CheckpointRowNewest(LedgerReading *reading, int64 up_to, bool signed_only,
+					CheckpointRow *row)
+{
+	return find_newest(reading, up_to, signed_only, CHECKPOINTS_LOOKED_AT, row);
+}
+
+/*
+ * Is the ledger, of this size, another one than its newest signed checkpoint
+ * says?  Then no key may sign a checkpoint of it: it would contradict what that
+ * key signed before (C2SP tlog-checkpoint, "Signatures").  The reading is lenient.
+ */
+bool
+CheckpointIsContradicted(LedgerReading *reading, int64 size)
+{
+	CheckpointRow row;
+	MerkleHash	root;
+
+	return find_newest(reading, size, true, PG_INT64_MAX, &row) &&
+		!(row.sound && merkle_root(&reading->source, row.tree_size, &root) &&
+		  merkle_equal(&root, &row.root));
 }
 
 /*

@@ -22,6 +22,10 @@
 /* What the action of an event about keys is. */
 #define KEY_EVENT_ACTION "key"
 
+/* Why nothing signs where CheckpointIsContradicted(). */
+#define CHECKPOINT_CONTRADICTION \
+	"The ledger is not the one of its newest signed checkpoint, as cpis_audit_verify() tells"
+
 /* A row of cpis.checkpoint. */
 typedef struct CheckpointRow
 {
@@ -40,6 +44,7 @@ extern void CheckpointRowRead(HeapTuple tuple, TupleDesc descriptor,
 							  CheckpointRow *row);
 extern bool CheckpointRowNewest(LedgerReading *reading, int64 up_to,
 								bool signed_only, CheckpointRow *row);
+extern bool CheckpointIsContradicted(LedgerReading *reading, int64 size);
 
 extern void CheckpointFirstSeal(const char *origin, TimestampTz created_at,
 								MerkleHash *seal);

@@ -22,6 +22,7 @@
 #include "funcapi.h"
 #include "ledger.h"
 #include "lookup.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "request.h"
@@ -128,6 +129,13 @@ whole_note(const text *note)
 	return psprintf("%s\n", result);
 }
 
+static bool
+is_origin(const Checkpoint *checkpoint, const char *name)
+{
+	return checkpoint->origin_length == strlen(name) &&
+		memcmp(checkpoint->origin, name, checkpoint->origin_length) == 0;
+}
+
 /*
  * cpis_checkpoint_verify(note, verifier_key) -> boolean: is it a checkpoint, and
  * signed with a key of its own origin, this one?  22023 where the key is none.
@@ -151,7 +159,17 @@ cpis_checkpoint_verify(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(note_verify(note, strlen(note), &key) == NOTE_VERIFIED &&
 				   note_split(note, strlen(note), &text_length) &&
 				   checkpoint_parse(note, text_length, &checkpoint) &&
-				   strcmp(checkpoint.origin, key.name) == 0);
+				   is_origin(&checkpoint, key.name));
+}
+
+/*
+ * The origin of a checkpoint for a message, cut where it is long.
+ */
+static char *
+foreign_origin(const Checkpoint *checkpoint)
+{
+	return pnstrdup(checkpoint->origin,
+					pg_mbcliplen(checkpoint->origin, checkpoint->origin_length, NOTE_KEY_NAME_LENGTH));
 }
 
 /*
@@ -192,15 +210,15 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
 	reading = LedgerReadingBegin(GetLatestSnapshot(), false);
 	parse_kept(PG_GETARG_TEXT_PP(0), &checkpoint);
 	origin = LedgerOrigin(reading, &created_at, &rows);
-	if (origin == NULL || strcmp(origin, checkpoint.origin) != 0)
+	if (origin == NULL || !is_origin(&checkpoint, origin))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("checkpoint is of another ledger"),
 				 origin == NULL ?
 				 errdetail("The checkpoint is of \"%s\", and here no event has been recorded yet.",
-						   checkpoint.origin) :
+						   foreign_origin(&checkpoint)) :
 				 errdetail("The checkpoint is of \"%s\", this ledger is \"%s\".",
-						   checkpoint.origin, origin)));
+						   foreign_origin(&checkpoint), origin)));
 
 	if (!LedgerHasTree(reading, checkpoint.size))
 		result = "behind";
@@ -217,7 +235,8 @@ cpis_checkpoint_compare(PG_FUNCTION_ARGS)
  * The verifier keys of those that would sign now.
  */
 static List *
-present_keys(const char *origin, char **problem)
+present_keys(LedgerReading *reading, const char *origin, int64 size,
+			 const char **problem)
 {
 	SigningKeys keys;
 	List	   *result = NIL;
@@ -233,6 +252,11 @@ present_keys(const char *origin, char **problem)
 		result = lappend(result, pstrdup(key));
 	}
 	*problem = keys.problem[0] == '\0' ? NULL : pstrdup(keys.problem);
+	if (result != NIL && CheckpointIsContradicted(reading, size))
+	{
+		result = NIL;
+		*problem = CHECKPOINT_CONTRADICTION;
+	}
 	return result;
 }
 
@@ -250,7 +274,7 @@ cpis_ledger_status(PG_FUNCTION_ARGS)
 	Datum		values[7] = {0};
 	bool		isnull[7] = {false};
 	char	   *origin;
-	char	   *problem;
+	const char *problem;
 	int64		size;
 	int			rows;
 
@@ -274,7 +298,7 @@ cpis_ledger_status(PG_FUNCTION_ARGS)
 		values[4] = CheckpointTexts(checkpoint.verifier_keys);
 	}
 	/* A key has the name of the ledger, whatever that will be. */
-	values[5] = CheckpointTexts(present_keys(origin == NULL ? "unnamed" : origin, &problem));
+	values[5] = CheckpointTexts(present_keys(reading, origin == NULL ? "unnamed" : origin, size, &problem));
 	isnull[5] = isnull[0];
 	isnull[6] = (problem == NULL);
 	if (!isnull[6])

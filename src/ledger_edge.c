@@ -62,7 +62,7 @@ bool
 LedgerOriginIsValid(const char *origin)
 {
 	return strlen(origin) <= ORIGIN_LENGTH && pg_is_ascii(origin) &&
-		note_key_name_is_valid(origin);
+		strchr(origin, 0x7f) == NULL && note_key_name_is_valid(origin);
 }
 
 /*

@@ -10,8 +10,9 @@
  * hexadecimal, the key in base64 with the type before it.
  *
  * A checkpoint (C2SP tlog-checkpoint) is a note whose text is three lines:
- * origin, tree size, base64 of the root.  Extension lines, which the
- * specification allows and discourages, are accepted and ignored.
+ * origin, tree size, base64 of the root.  Others' origins may be anything that
+ * is not empty.  Extension lines, which the specification allows and
+ * discourages, are accepted and ignored.
  *
  * Base64 is RFC 4648, section 4, in its one canonical form.
  *
@@ -137,14 +138,18 @@ base64_parse(const char *text, size_t length, uint8_t *bytes, size_t expected)
 }
 
 /*
- * Does UTF-8 text, up to its end, begin with a Unicode space?
+ * Does UTF-8 text begin with a Unicode space?
  */
 static bool
-begins_with_space(const unsigned char *c)
+begins_with_space(const unsigned char *c, size_t left)
 {
-	return (c[0] >= 0x09 && c[0] <= 0x0d) || c[0] == 0x20 ||
-		(c[0] == 0xc2 && (c[1] == 0x85 || c[1] == 0xa0)) ||
-		(c[0] == 0xe1 && c[1] == 0x9a && c[2] == 0x80) ||
+	if ((c[0] >= 0x09 && c[0] <= 0x0d) || c[0] == 0x20)
+		return true;
+	if (left >= 2 && c[0] == 0xc2)
+		return c[1] == 0x85 || c[1] == 0xa0;
+	if (left < 3)
+		return false;
+	return (c[0] == 0xe1 && c[1] == 0x9a && c[2] == 0x80) ||
 		(c[0] == 0xe2 && c[1] == 0x80 && ((c[2] >= 0x80 && c[2] <= 0x8a) ||
 										  c[2] == 0xa8 || c[2] == 0xa9 || c[2] == 0xaf)) ||
 		(c[0] == 0xe2 && c[1] == 0x81 && c[2] == 0x9f) ||
@@ -152,35 +157,44 @@ begins_with_space(const unsigned char *c)
 }
 
 /*
- * May a key, and so an origin, have this name?  Not empty, no space, no plus,
- * no control character.
+ * May a key have this name, of any length?  Not empty, no space, no plus, no
+ * ASCII control character below U+0020.
+ */
+static bool
+is_key_name(const char *name, size_t length)
+{
+	const unsigned char *c = (const unsigned char *) name;
+
+	for (size_t i = 0; i < length; i++)
+	{
+		if (c[i] < 0x20 || c[i] == '+' || begins_with_space(c + i, length - i))
+			return false;
+	}
+	return length > 0;
+}
+
+/*
+ * The same, and is it not too long for keys here?
  */
 bool
 note_key_name_is_valid(const char *name)
 {
 	size_t		length = strlen(name);
 
-	if (length == 0 || length > NOTE_KEY_NAME_LENGTH)
-		return false;
-	for (const unsigned char *c = (const unsigned char *) name; *c != '\0'; c++)
-	{
-		if (*c < 0x20 || *c == 0x7f || *c == '+' || begins_with_space(c))
-			return false;
-	}
-	return true;
+	return length <= NOTE_KEY_NAME_LENGTH && is_key_name(name, length);
 }
 
 /*
- * Copy a name that ends at "length"; false where no key may have it.
+ * Copy a name that ends at "length"; false where no key here may have it.
  */
 static bool
 take_name(const char *text, size_t length, char *name)
 {
-	if (length > NOTE_KEY_NAME_LENGTH || memchr(text, '\0', length) != NULL)
+	if (length > NOTE_KEY_NAME_LENGTH || !is_key_name(text, length))
 		return false;
 	memcpy(name, text, length);
 	name[length] = '\0';
-	return note_key_name_is_valid(name);
+	return true;
 }
 
 /*
@@ -344,7 +358,6 @@ split_signature(const char *line, size_t length, size_t *name_length,
 				size_t *base64_at)
 {
 	const char *space;
-	char		name[NOTE_KEY_NAME_LENGTH + 1];
 
 	if (length < SIGNATURE_MARK_LENGTH ||
 		memcmp(line, SIGNATURE_MARK, SIGNATURE_MARK_LENGTH) != 0)
@@ -354,10 +367,7 @@ split_signature(const char *line, size_t length, size_t *name_length,
 		return false;
 	*name_length = space - line - SIGNATURE_MARK_LENGTH;
 	*base64_at = space - line + 1;
-	/* Others' names may be longer than ours. */
-	return *base64_at < length &&
-		(*name_length > NOTE_KEY_NAME_LENGTH ||
-		 take_name(line + SIGNATURE_MARK_LENGTH, *name_length, name));
+	return *base64_at < length && is_key_name(line + SIGNATURE_MARK_LENGTH, *name_length);
 }
 
 static bool
@@ -443,12 +453,15 @@ note_verify(const char *note, size_t length, const NoteKey *key)
 }
 
 /*
- * Print a checkpoint's text into CHECKPOINT_TEXT_SIZE bytes.
+ * Print the text of a checkpoint whose origin is the name of a key into
+ * CHECKPOINT_TEXT_SIZE bytes.
  */
 void
 checkpoint_print(const Checkpoint *checkpoint, char *out)
 {
-	out += sprintf(out, "%s\n%" PRIu64 "\n", checkpoint->origin, checkpoint->size);
+	memcpy(out, checkpoint->origin, checkpoint->origin_length);
+	out += checkpoint->origin_length;
+	out += sprintf(out, "\n%" PRIu64 "\n", checkpoint->size);
 	base64_print(checkpoint->root.bytes, sizeof(checkpoint->root.bytes), out);
 	strcat(out, "\n");
 }
@@ -475,7 +488,7 @@ parse_size(const char *digits, size_t length, uint64_t *size)
 
 /*
  * Read the text of a checkpoint, as note_split() finds it, or unsigned; false
- * where it is none.
+ * where it is none.  The origin stays where it is.
  */
 bool
 checkpoint_parse(const char *text, size_t length, Checkpoint *checkpoint)
@@ -498,7 +511,9 @@ checkpoint_parse(const char *text, size_t length, Checkpoint *checkpoint)
 		if (c[0] == '\n' && c[-1] == '\n')
 			return false;
 	}
-	return take_name(text, size - 1 - text, checkpoint->origin) &&
+	checkpoint->origin = text;
+	checkpoint->origin_length = size - 1 - text;
+	return checkpoint->origin_length > 0 &&
 		parse_size(size, root - 1 - size, &checkpoint->size) &&
 		base64_parse(root, extensions - 1 - root, checkpoint->root.bytes,
 					 sizeof(checkpoint->root.bytes));

@@ -29,7 +29,7 @@
 #define NOTE_SIGNATURE_LINE_SIZE (NOTE_KEY_NAME_LENGTH + 99)
 #define NOTE_VERIFIER_KEY_SIZE (NOTE_KEY_NAME_LENGTH + 55)
 
-/* Room for the text of a checkpoint, with the zero. */
+/* Room for the text of a checkpoint whose origin is the name of a key, with the zero. */
 #define CHECKPOINT_TEXT_SIZE (NOTE_KEY_NAME_LENGTH + 67)
 
 /* The public half of a key, and what signatures call it. */
@@ -43,7 +43,8 @@ typedef struct NoteKey
 /* A tree head. */
 typedef struct Checkpoint
 {
-	char		origin[NOTE_KEY_NAME_LENGTH + 1];
+	const char *origin;			/* in the text that was read: no zero after it */
+	size_t		origin_length;
 	uint64_t	size;
 	MerkleHash	root;
 } Checkpoint;

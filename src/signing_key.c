@@ -247,3 +247,14 @@ SigningKeysFree(SigningKeys *keys)
 		EVP_PKEY_free(keys->private_keys[i]);
 	keys->n = 0;
 }
+
+/*
+ * None of the keys will do, for this reason.
+ */
+void
+SigningKeysRefuse(SigningKeys *keys, const char *problem)
+{
+	SigningKeysFree(keys);
+	keys->npublic = 0;
+	strlcpy(keys->problem, problem, sizeof(keys->problem));
+}

@@ -32,5 +32,6 @@ extern void SigningKeysRead(const char *name, SigningKeys *keys);
 extern bool SigningKeySign(const SigningKeys *keys, int i, const char *text,
 						   size_t length, uint8_t *signature);
 extern void SigningKeysFree(SigningKeys *keys);
+extern void SigningKeysRefuse(SigningKeys *keys, const char *problem);
 
 #endif							/* CPIS_SIGNING_KEY_H */

@@ -87,7 +87,8 @@ note_holds(const CheckpointRow *row, const char *origin)
 	Checkpoint	said;
 	size_t		text_length;
 
-	strcpy(said.origin, origin);
+	said.origin = origin;
+	said.origin_length = strlen(origin);
 	said.size = row->tree_size;
 	said.root = row->root;
 	checkpoint_print(&said, expected);

@@ -35,7 +35,8 @@ fuzz_checkpoint(const char *text, size_t length)
 	Checkpoint	checkpoint;
 	char		printed[CHECKPOINT_TEXT_SIZE];
 
-	if (!checkpoint_parse(text, length, &checkpoint))
+	if (!checkpoint_parse(text, length, &checkpoint) ||
+		checkpoint.origin_length > NOTE_KEY_NAME_LENGTH)
 		return;
 	checkpoint_print(&checkpoint, printed);
 	require(strlen(printed) < sizeof(printed) && strlen(printed) <= length &&

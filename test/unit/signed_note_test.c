@@ -128,7 +128,7 @@ test_keys(void)
 	static const char *const names[] =
 	{
 		"", " ", "a b", "a+b", "a\nb", "a\tb", "a\302\240b", "a\302\205b", "a\341\232\200b",
-		"a\342\200\203b", "a\342\200\250b", "a\342\200\257b", "a\342\201\237b", "a\343\200\200b", "a\177b",
+		"a\342\200\203b", "a\342\200\250b", "a\342\200\257b", "a\342\201\237b", "a\343\200\200b",
 	};
 	char		text[NOTE_VERIFIER_KEY_SIZE];
 	char		name[NOTE_KEY_NAME_LENGTH + 2];
@@ -208,6 +208,12 @@ test_foreign_note(void)
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no signature in the line");
 	snprintf(note, sizeof(note), "%s" DASH " a+b AAAAAAA=\n", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no name for a key");
+	snprintf(note, sizeof(note), "%s" DASH " a%0250d+b AAAAAAA=\n", foreign_note, 0);
+	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "no name for a key, and a long one");
+	snprintf(note, sizeof(note), "%s" DASH " a%0250d AAAAAAA=\n", foreign_note, 0);
+	verdict_is(note, strlen(note), &key, NOTE_VERIFIED, "somebody else's name is longer");
+	snprintf(note, sizeof(note), "%s" DASH " a\177b AAAAAAA=\n", foreign_note);
+	verdict_is(note, strlen(note), &key, NOTE_VERIFIED, "or has U+007F");
 	snprintf(note, sizeof(note), "\a%s", foreign_note);
 	verdict_is(note, strlen(note), &key, NOTE_MALFORMED, "control character");
 	snprintf(note, sizeof(note), "\355\240\200%s", foreign_note);
@@ -262,16 +268,17 @@ test_checkpoints(void)
 	{
 		"", "\n", "a\n", "a\n1\n", "a\n1\n\n", "a\n1\nAAAA\n", "\n1\n" ROOT, "a\n\n" ROOT,
 		"a\n01\n" ROOT, "a\n-1\n" ROOT, "a\n+1\n" ROOT, "a\n 1\n" ROOT, "a\n1 \n" ROOT, "a\n0x1\n" ROOT,
-		"a\n9223372036854775808\n" ROOT, "a\n18446744073709551617\n" ROOT, "a b\n1\n" ROOT, "a+b\n1\n" ROOT,
+		"a\n9223372036854775808\n" ROOT, "a\n18446744073709551617\n" ROOT,
 		"a\n1\n" ROOT "\n", "a\n1\n" ROOT "x\n\n", "a\n1\n" ROOT "\nx\n", "a\n1\n" ROOT "x", "a\r\n1\r\n" ROOT,
 	};
 	static const char *const right[] =
-	{"a\n0\n" ROOT, "a\n9223372036854775807\n" ROOT, "a\n1\n" ROOT "x\n", "a\n1\n" ROOT "x y\nz\n"};
+	{"go.sum database tree\n1\n" ROOT, "a+b\n1\n" ROOT, "a\n0\n" ROOT, "a\n9223372036854775807\n" ROOT, "a\n1\n" ROOT "x\n", "a\n1\n" ROOT "x y\nz\n"};
 	Checkpoint	checkpoint = {0};
 	char		out[CHECKPOINT_TEXT_SIZE];
+	char		origin[NOTE_KEY_NAME_LENGTH];
 
 	ok(checkpoint_parse(checkpoint_text, strlen(checkpoint_text), &checkpoint) &&
-	   checkpoint.size == 20852163 && strcmp(checkpoint.origin, "example.com/behind-the-sofa") == 0,
+	   checkpoint.size == 20852163 && checkpoint.origin == checkpoint_text && checkpoint.origin_length == strlen("example.com/behind-the-sofa"),
 	   "checkpoint", checkpoint_text);
 	checkpoint_print(&checkpoint, out);
 	ok(strcmp(out, checkpoint_text) == 0, "a checkpoint prints as it was", out);
@@ -292,7 +299,9 @@ test_checkpoints(void)
 	}
 	ok(!checkpoint_parse("a\0b\n1\n" ROOT, 6 + strlen(ROOT), &checkpoint), "a zero in the origin", "a");
 
-	memset(checkpoint.origin, 'o', NOTE_KEY_NAME_LENGTH);
+	memset(origin, 'o', NOTE_KEY_NAME_LENGTH);
+	checkpoint.origin = origin;
+	checkpoint.origin_length = NOTE_KEY_NAME_LENGTH;
 	checkpoint.size = MERKLE_SIZE_MOST;
 	checkpoint_print(&checkpoint, out);
 	ok(strlen(out) < sizeof(out), "room for the longest checkpoint", out);
