@@ -35,6 +35,7 @@
 #include "checkpoint.h"
 #include "checkpoint_row.h"
 #include "ledger_edge.h"
+#include "month.h"
 #include "relation.h"
 #include "storage/lmgr.h"
 #include "trail.h"
@@ -82,13 +83,15 @@ CheckpointForget(void)
 }
 
 /*
- * Take, for this transaction, the lock that CheckpointMake() needs; false where
- * somebody else has one that conflicts.  Look-ups must not wait for it.
+ * Take, for this transaction, the locks that CheckpointMake() needs besides those
+ * of the trail; false where somebody else has one that conflicts.  Look-ups must
+ * not wait for them.
  */
 bool
 CheckpointLock(void)
 {
-	return ConditionalLockRelationOid(CpisRelationOid(CPIS_CHECKPOINT), RowExclusiveLock);
+	return (newest.compared || MonthTryLockPartitions()) &&
+		ConditionalLockRelationOid(CpisRelationOid(CPIS_CHECKPOINT), RowExclusiveLock);
 }
 
 /*

@@ -59,7 +59,7 @@ sleep_for(int ms)
 
 /*
  * Ask the writer until it has a checkpoint; raise an error where somebody has
- * locked them for as long as a look-up would wait.
+ * locked what it needs for as long as a look-up would wait.
  */
 static void
 request_until_made(CheckpointReply *reply)
@@ -79,7 +79,7 @@ request_until_made(CheckpointReply *reply)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("checkpoint could not be made within %d ms", cpis_record_timeout),
-					 errhint("See who holds a lock on cpis.checkpoint.")));
+					 errhint("See who holds a lock on cpis.checkpoint or on a month of cpis.audit_event.")));
 		sleep_for(reply->retry_after_ms);
 	}
 }

@@ -29,6 +29,7 @@
 #include "month.h"
 #include "pgtime.h"
 #include "relation.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -153,6 +154,23 @@ MonthPartitions(void)
 {
 	return find_inheritance_children(CpisRelationOid(CPIS_AUDIT_EVENT),
 									 AccessShareLock);
+}
+
+/*
+ * Lock what MonthPartitions() does, without waiting; false where somebody else
+ * has a lock that conflicts, and then perhaps with some of them locked.
+ */
+bool
+MonthTryLockPartitions(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_inheritance_children(CpisRelationOid(CPIS_AUDIT_EVENT), NoLock))
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
+			return false;
+	}
+	return true;
 }
 
 static Oid

@@ -13,6 +13,7 @@
 
 extern Oid	MonthPartition(TimestampTz at);
 extern List *MonthPartitions(void);
+extern bool MonthTryLockPartitions(void);
 extern Oid	MonthEventIdIndex(Oid partition);
 extern Oid	MonthNhsNumberIndex(Oid partition);
 extern void MonthEnsure(TimestampTz now, int lock_timeout);

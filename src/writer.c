@@ -361,8 +361,7 @@ write_batch(QueueSlot **batch, volatile int *n)
 
 /*
  * Make a checkpoint in one transaction and make that durable.  Wait for the locks
- * that look-ups need no longer than this, and for that on the checkpoints not at
- * all.
+ * that look-ups need no longer than this, and for the others not at all.
  */
 static void
 write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
@@ -380,7 +379,7 @@ write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("somebody holds a lock on the checkpoints")));
+				 errmsg("somebody holds a lock on the checkpoints or on a month of the audit trail")));
 	end_writing();
 	CheckpointMade(reply);
 }

@@ -458,6 +458,21 @@ subtest 'somebody locks the checkpoints: look-ups go on, a call fails in time' =
 	is_whole('the trail is whole');
 };
 
+subtest 'somebody locks another month: look-ups beside a call that waits go on' => sub {
+	ask('SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat');
+	look_up(1);
+	my $month = ask("SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass");
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe("BEGIN; LOCK TABLE $month IN ACCESS EXCLUSIVE MODE");
+	my $waits = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
+	my @beside = map { run_sql($node, "SET cpis.record_timeout = '3s';\n" . lookup_sql(2, 'beside'), user => ask('SELECT current_user'))->{states} } 1 .. 5;
+	is("@beside", '    ', 'answered in time');
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	finish_sql($waits);
+	is($waits->{states}, '', 'and the call gets its checkpoint then');
+};
+
 subtest 'a copy: behind, consistent, forked' => sub {
 	my $kept = checkpoint();
 	$node->backup('copy');
