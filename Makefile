@@ -12,6 +12,7 @@ OBJS = \
 	src/checkpoint_row.o \
 	src/checkpoint_sql.o \
 	src/cpis.o \
+	src/day.o \
 	src/entitlement.o \
 	src/event_scan.o \
 	src/fingerprint.o \

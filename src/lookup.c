@@ -24,6 +24,7 @@
 #include "access/parallel.h"
 #include "access/xlog.h"
 #include "audit_event.h"
+#include "day.h"
 #include "entitlement.h"
 #include "executor/instrument.h"
 #include "fmgr.h"
@@ -311,7 +312,7 @@ entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 		pgstat_track_counts = false;
 		refusal = entitle(event, silent, &reading);
 		if (refusal == NULL)
-			*plans = RegisterPlansHeld(event->nhs_number, RegisterToday(),
+			*plans = RegisterPlansHeld(event->nhs_number, DayToday(),
 									   &reading);
 	}
 	PG_FINALLY();

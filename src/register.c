@@ -20,13 +20,11 @@
 #include "access/table.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgtime.h"
 #include "reference.h"
 #include "register.h"
 #include "relation.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -65,46 +63,6 @@ cpis_random_salt(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random salt")));
 	PG_RETURN_BYTEA_P(salt);
-}
-
-static DateADT
-date_in_london(TimestampTz at)
-{
-	pg_tz	   *london = pg_tzset("Europe/London");
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
-
-	if (london == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("time zone \"%s\" is not available", "Europe/London")));
-	if (timestamp2tm(at, &tz, &tm, &fsec, NULL, london) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("timestamp out of range")));
-
-	return date2j(tm.tm_year, tm.tm_mon, tm.tm_mday) - POSTGRES_EPOCH_JDATE;
-}
-
-/*
- * The date in England now, whatever the session's TimeZone and however long
- * the transaction has been running.  It changes on the hour, in summer time as
- * in winter time, so it is computed once an hour.
- */
-DateADT
-RegisterToday(void)
-{
-	static int64 hour = -1;
-	static DateADT today;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now / USECS_PER_HOUR != hour)
-	{
-		today = date_in_london(now);
-		hour = now / USECS_PER_HOUR;
-	}
-	return today;
 }
 
 bool

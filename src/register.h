@@ -26,7 +26,6 @@ typedef struct HeldPlan
 	char	   *emergency_duty_phone;
 } HeldPlan;
 
-extern DateADT RegisterToday(void);
 extern bool RegisterHasOrganisation(const char *code, const Reading *reading);
 extern char *RegisterOrganisationName(const char *code, const Reading *reading);
 extern bool RegisterHasCareSetting(const char *code, const Reading *reading);
