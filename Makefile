@@ -34,6 +34,7 @@ OBJS = \
 	src/register.o \
 	src/relation.o \
 	src/request.o \
+	src/retain.o \
 	src/sha256.o \
 	src/signed_note.o \
 	src/signing_key.o \
@@ -55,6 +56,7 @@ SQL = \
 	sql/notification.sql \
 	sql/ledger.sql \
 	sql/lookup.sql \
+	sql/retention.sql \
 	sql/stat.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
