@@ -45,6 +45,8 @@ CREATE TABLE cpis.checkpoint (
 );
 REVOKE ALL ON TABLE cpis.checkpoint FROM PUBLIC;
 CREATE INDEX checkpoint_tree_size_idx ON cpis.checkpoint (tree_size);
+-- The newest that is signed may be long ago.
+CREATE INDEX checkpoint_signed_idx ON cpis.checkpoint (tree_size) WHERE verifier_keys <> '{}';
 SELECT pg_catalog.pg_extension_config_dump('cpis.checkpoint', '');
 COMMENT ON TABLE cpis.checkpoint IS 'checkpoints of the ledger: those handed out, one a minute while it grows, one when the writer leaves; each sealed with the one before it; append-only';
 COMMENT ON COLUMN cpis.checkpoint.tree_size IS 'number of events covered: 0 to tree_size - 1';
@@ -106,7 +108,7 @@ CREATE FUNCTION cpis_tlog_proof(event_id bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'cpis_tlog_proof';
 REVOKE ALL ON FUNCTION cpis_tlog_proof(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_tlog_proof(bigint) IS
-	'proof that an event is in the ledger, with the checkpoint that it leads to, the newest signed one of the newest thousand, or else one made now, signed where there is a key: one file (C2SP tlog-proof), to be verified offline';
+	'proof that an event is in the ledger, with the checkpoint that it leads to, the newest signed one, or else one made now, signed where there is a key: one file (C2SP tlog-proof), to be verified offline';
 
 CREATE FUNCTION cpis_verify_inclusion(event_bytes bytea, event_id bigint, tree_size bigint, proof bytea[], root bytea) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
@@ -176,5 +178,5 @@ COMMENT ON COLUMN cpis_ledger_status.tree_size IS 'number of events in it';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_tree_size IS 'number of events that the newest checkpoint covers; NULL where there is none';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_at IS 'when the newest checkpoint was made';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_verifier_keys IS 'keys that signed it';
-COMMENT ON COLUMN cpis_ledger_status.verifier_keys IS 'keys that would sign a checkpoint now; NULL before the ledger has a name';
+COMMENT ON COLUMN cpis_ledger_status.verifier_keys IS 'keys that would sign a checkpoint now, or once a new writer has begun; NULL before the ledger has a name';
 COMMENT ON COLUMN cpis_ledger_status.key_problem IS 'why checkpoints are not signed; NULL where they are';

@@ -254,9 +254,10 @@ verify(VerifyShared *plan)
 	memcpy(shared, plan, sizeof(VerifyShared));
 	SpinLockInit(&shared->mutex);
 	shm_toc_insert(context->toc, KEY_SHARED, shared);
+	verifier = verifier_open(shared);
+	shared->months = EventTrailMonths(verifier->trail);
 	LaunchParallelWorkers(context);
 
-	verifier = verifier_open(shared);
 	notices = VerifyNoticesRead(verifier);
 	verify_chunks(verifier);
 	/* Without events there is no chunk for the checkpoint of none. */

@@ -80,6 +80,7 @@ void
 CheckpointForget(void)
 {
 	newest.known = false;
+	newest.compared = false;
 }
 
 /*
@@ -90,7 +91,9 @@ CheckpointForget(void)
 bool
 CheckpointLock(void)
 {
-	return (newest.compared || MonthTryLockPartitions()) &&
+	bool		compares = !newest.compared && SigningKeysAreNamed();
+
+	return (!compares || MonthTryLockPartitions()) &&
 		ConditionalLockRelationOid(CpisRelationOid(CPIS_CHECKPOINT), RowExclusiveLock);
 }
 

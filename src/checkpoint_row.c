@@ -35,12 +35,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-
-/* The most checkpoints among which the newest that is signed is looked for. */
-#define CHECKPOINTS_LOOKED_AT 1000
 
 #define LEDGER_HEADER "cpis/ledger/1\n"
 #define CHECKPOINT_HEADER "cpis/checkpoint/1\n"
@@ -127,59 +123,46 @@ CheckpointRowRead(HeapTuple tuple, TupleDesc descriptor, CheckpointRow *row)
 }
 
 /*
- * The checkpoint of the largest tree, up to this size, of the newest so many;
- * perhaps only of those that are signed.  False where there is none.
+ * Open the index on the size, of all or of those that are signed, to be closed
+ * with AccessShareLock.
  */
-static bool
-find_newest(LedgerReading *reading, int64 up_to, bool signed_only, int64 most,
-			CheckpointRow *row)
+Relation
+CheckpointIndexOpen(Relation table, bool signed_only)
 {
-	Relation	table = CheckpointTableOpen();
-	Relation	index = CpisIndexOpen(table, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-									  index_columns, lengthof(index_columns));
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(caller, "cpis checkpoint", ALLOCSET_SMALL_SIZES);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&key, CHECKPOINT_TREE_SIZE, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(up_to));
-	scan = systable_beginscan_ordered(table, index, reading->snapshot, 1, &key);
-	for (int64 i = 0; !found && i < most &&
-		 HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)); i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
-		MemoryContextSwitchTo(context);
-		CheckpointRowRead(tuple, RelationGetDescr(table), row);
-		MemoryContextSwitchTo(caller);
-		found = !signed_only || row->verifier_keys != NIL;
-		if (found)
-			CheckpointRowRead(tuple, RelationGetDescr(table), row);
-	}
-	systable_endscan_ordered(scan);
-	MemoryContextDelete(context);
-	index_close(index, AccessShareLock);
-	table_close(table, AccessShareLock);
-	return found;
+	return CpisIndexOpen(table, CpisRelationOid(signed_only ? CPIS_CHECKPOINT_SIGNED_IDX : CPIS_CHECKPOINT_TREE_SIZE_IDX),
+						 index_columns, lengthof(index_columns), signed_only);
 }
 
 /*
  * The checkpoint of the largest tree, up to this size, perhaps only of those
- * that are signed; false where there is none, or none among the newest thousand.
+ * that are signed; false where there is none.
  */
 bool
 CheckpointRowNewest(LedgerReading *reading, int64 up_to, bool signed_only,
 					CheckpointRow *row)
 {
-	return find_newest(reading, up_to, signed_only, CHECKPOINTS_LOOKED_AT, row);
+	Relation	table = CheckpointTableOpen();
+	Relation	index = CheckpointIndexOpen(table, signed_only);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, CHECKPOINT_TREE_SIZE, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(up_to));
+	scan = systable_beginscan_ordered(table, index, reading->snapshot, 1, &key);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		CheckpointRowRead(tuple, RelationGetDescr(table), row);
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(table, AccessShareLock);
+	return HeapTupleIsValid(tuple);
 }
 
 /*
  * Is the ledger, of this size, another one than its newest signed checkpoint
- * says?  Then no key may sign a checkpoint of it: it would contradict what that
- * key signed before (C2SP tlog-checkpoint, "Signatures").  The reading is lenient.
+ * says, or smaller?  Then no key may sign a checkpoint of it: it would contradict
+ * what that key signed before (C2SP tlog-checkpoint, "Signatures").  The reading
+ * is lenient.
  */
 bool
 CheckpointIsContradicted(LedgerReading *reading, int64 size)
@@ -187,8 +170,9 @@ CheckpointIsContradicted(LedgerReading *reading, int64 size)
 	CheckpointRow row;
 	MerkleHash	root;
 
-	return find_newest(reading, size, true, PG_INT64_MAX, &row) &&
-		!(row.sound && merkle_root(&reading->source, row.tree_size, &root) &&
+	return CheckpointRowNewest(reading, LEDGER_SIZE_MOST - 1, true, &row) &&
+		!(row.sound && row.tree_size <= size &&
+		  merkle_root(&reading->source, row.tree_size, &root) &&
 		  merkle_equal(&root, &row.root));
 }
 

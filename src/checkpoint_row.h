@@ -39,6 +39,7 @@ typedef struct CheckpointRow
 } CheckpointRow;
 
 extern Relation CheckpointTableOpen(void);
+extern Relation CheckpointIndexOpen(Relation table, bool signed_only);
 extern Datum CheckpointTexts(const List *strings);
 extern void CheckpointRowRead(HeapTuple tuple, TupleDesc descriptor,
 							  CheckpointRow *row);

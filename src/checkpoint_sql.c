@@ -98,7 +98,7 @@ CheckpointObtain(void)
 	if (reply.problem[0] != '\0')
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
-				 errmsg("checkpoint has been made without a key"),
+				 errmsg("checkpoint has not been signed"),
 				 errdetail_internal("%s.", reply.problem),
 				 errhint("See the view cpis_ledger_status when that has been mended.")));
 	return pstrdup(reply.note);

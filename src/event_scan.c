@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "audit_event.h"
+#include "common/hashfn.h"
 #include "compat.h"
 #include "event_scan.h"
 #include "month.h"
@@ -114,7 +115,7 @@ EventTrailOpen(List *months, Snapshot snapshot)
 
 		month->table = table_open(lfirst_oid(cell), NoLock);
 		AuditCheckColumns(month->table);
-		month->index = CpisIndexOpen(month->table, MonthEventIdIndex(lfirst_oid(cell)), &number, 1);
+		month->index = CpisIndexOpen(month->table, MonthEventIdIndex(lfirst_oid(cell)), &number, 1, false);
 		month->slot = table_slot_create(month->table, NULL);
 		read_edges(month, snapshot);
 	}
@@ -198,4 +199,17 @@ EventScanEnd(EventTrail *trail)
 		month->scan = NULL;
 	}
 	trail->current = NULL;
+}
+
+/*
+ * Which months these are, and in which order, as one number.
+ */
+uint32
+EventTrailMonths(const EventTrail *trail)
+{
+	uint32		result = trail->nmonths;
+
+	for (int i = 0; i < trail->nmonths; i++)
+		result = hash_combine(result, murmurhash32(RelationGetRelid(trail->months[i].table)));
+	return result;
 }

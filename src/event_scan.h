@@ -43,5 +43,6 @@ extern void EventScanBegin(EventTrail *trail, int64 first, int64 end);
 extern TupleTableSlot *EventScanNext(EventTrail *trail, int64 *event_id);
 extern void EventScanEnd(EventTrail *trail);
 extern bool EventTrailHasUnnumbered(EventTrail *trail);
+extern uint32 EventTrailMonths(const EventTrail *trail);
 
 #endif							/* CPIS_EVENT_SCAN_H */

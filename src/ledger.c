@@ -44,9 +44,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-/* A tree of more events would take longer than there are servers. */
-#define LEDGER_SIZE_MOST (INT64CONST(1) << 53)
-
 /* Columns of the index on tiles. */
 #define INDEX_LEVEL 1
 #define INDEX_TILE 2
@@ -112,10 +109,14 @@ LedgerReadingBegin(Snapshot snapshot, bool lenient)
 	return reading;
 }
 
+/*
+ * End it.  Tiles stay locked until the transaction ends, as the months do: who
+ * waits for the ones must not hold the others.
+ */
 void
 LedgerReadingEnd(LedgerReading *reading)
 {
-	table_close(reading->tiles, AccessShareLock);
+	table_close(reading->tiles, NoLock);
 	UnregisterSnapshot(reading->snapshot);
 	list_free(reading->months);
 	pfree(reading);
@@ -148,7 +149,7 @@ open_month(Oid month, Relation *index)
 
 	AuditCheckColumns(table);
 	*index = RelationGetNumberOfBlocks(table) == 0 ? NULL :
-		CpisIndexOpen(table, MonthEventIdIndex(month), event_index, lengthof(event_index));
+		CpisIndexOpen(table, MonthEventIdIndex(month), event_index, lengthof(event_index), false);
 	return table;
 }
 
@@ -282,7 +283,7 @@ static Relation
 open_tile_index(const LedgerReading *reading)
 {
 	return CpisIndexOpen(reading->tiles, CpisRelationOid(CPIS_LEDGER_TILE_IDX),
-						 tile_index, lengthof(tile_index));
+						 tile_index, lengthof(tile_index), false);
 }
 
 static Datum
@@ -362,7 +363,7 @@ highest_checkpoint(LedgerReading *reading)
 		return -1;
 	table = CpisTableOpen(CPIS_CHECKPOINT, reading->lenient ? NoLock : AccessShareLock);
 	index = CpisIndexOpen(table, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-						  checkpoint_index, lengthof(checkpoint_index));
+						  checkpoint_index, lengthof(checkpoint_index), false);
 	result = highest(table, index, reading->snapshot, NULL, 0, 1, LEDGER_SIZE_MOST);
 	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
@@ -637,13 +638,16 @@ LedgerFindEvent(LedgerReading *reading, int64 event_id, TupleDesc *descriptor)
 	foreach(cell, LedgerMonths(reading))
 	{
 		Relation	month = table_open(lfirst_oid(cell), NoLock);
+		Relation	index;
 		ScanKeyData key;
 		SysScanDesc scan;
 		HeapTuple	tuple;
 
 		AuditCheckColumns(month);
+		index = CpisIndexOpen(month, MonthEventIdIndex(lfirst_oid(cell)), event_index,
+							  lengthof(event_index), false);
 		ScanKeyInit(&key, AUDIT_EVENT_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(event_id));
-		scan = systable_beginscan(month, MonthEventIdIndex(lfirst_oid(cell)), true,
+		scan = systable_beginscan(month, RelationGetRelid(index), true,
 								  reading->snapshot, 1, &key);
 		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		{
@@ -652,6 +656,7 @@ LedgerFindEvent(LedgerReading *reading, int64 event_id, TupleDesc *descriptor)
 			*descriptor = CreateTupleDescCopy(RelationGetDescr(month));
 		}
 		systable_endscan(scan);
+		index_close(index, AccessShareLock);
 		table_close(month, NoLock);
 	}
 	if (rows != 1)

@@ -15,6 +15,9 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
+/* A tree of more events would take longer than there are servers. */
+#define LEDGER_SIZE_MOST (INT64CONST(1) << 53)
+
 /* The longest origin: a verifier key must fit into the detail of an event. */
 #define ORIGIN_LENGTH 128
 

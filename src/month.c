@@ -156,23 +156,6 @@ MonthPartitions(void)
 									 AccessShareLock);
 }
 
-/*
- * Lock what MonthPartitions() does, without waiting; false where somebody else
- * has a lock that conflicts, and then perhaps with some of them locked.
- */
-bool
-MonthTryLockPartitions(void)
-{
-	ListCell   *cell;
-
-	foreach(cell, find_inheritance_children(CpisRelationOid(CPIS_AUDIT_EVENT), NoLock))
-	{
-		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock))
-			return false;
-	}
-	return true;
-}
-
 static Oid
 partition_index(Oid partition, const char *suffix)
 {
@@ -203,6 +186,25 @@ Oid
 MonthNhsNumberIndex(Oid partition)
 {
 	return partition_index(partition, "nhs_number_idx");
+}
+
+/*
+ * Lock what MonthPartitions() does, and the indexes on event numbers, without
+ * waiting; false where somebody else has a lock that conflicts, and then perhaps
+ * with some of them locked.
+ */
+bool
+MonthTryLockPartitions(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_inheritance_children(CpisRelationOid(CPIS_AUDIT_EVENT), NoLock))
+	{
+		if (!ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock) ||
+			!ConditionalLockRelationOid(MonthEventIdIndex(lfirst_oid(cell)), AccessShareLock))
+			return false;
+	}
+	return true;
 }
 
 static void

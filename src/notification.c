@@ -49,14 +49,26 @@ NotificationForget(void)
 }
 
 /*
+ * Open the index on authority and number, to be closed with AccessShareLock.
+ */
+Relation
+NotificationIndexOpen(Relation table)
+{
+	static const AttrNumber columns[] =
+	{NOTIFICATION_LOCAL_AUTHORITY, NOTIFICATION_NOTIFICATION_NO};
+
+	return CpisIndexOpen(table, CpisRelationOid(CPIS_NOTIFICATION_NO_IDX), columns,
+						 lengthof(columns), false);
+}
+
+/*
  * The highest number that an authority has in the table, 0 for none.
  */
 static int64
 highest_number(const char *local_authority)
 {
 	Relation	table = CpisTableOpen(CPIS_NOTIFICATION, AccessShareLock);
-	Relation	index = index_open(CpisRelationOid(CPIS_NOTIFICATION_NO_IDX),
-								   AccessShareLock);
+	Relation	index = NotificationIndexOpen(table);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	SysScanDesc scan;

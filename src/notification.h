@@ -9,6 +9,7 @@
 #define CPIS_NOTIFICATION_H
 
 #include "audit_event.h"
+#include "utils/relcache.h"
 
 /* Columns of cpis.notification. */
 #define NOTIFICATION_LOCAL_AUTHORITY 1
@@ -16,6 +17,7 @@
 #define NOTIFICATION_EVENT_ID 3
 #define NOTIFICATION_NCOLUMNS 3
 
+extern Relation NotificationIndexOpen(Relation table);
 extern void NotificationForget(void);
 extern void NotificationNumber(AuditEvent *event);
 extern void NotificationInsert(AuditEvent **events, int nevents);

@@ -278,6 +278,7 @@ cpis_tlog_proof(PG_FUNCTION_ARGS)
 	MerkleProof proof;
 	char	   *note;
 
+	LedgerLockToRead();
 	check_event(event_id);
 	note = checkpoint_that_covers(event_id);
 	if (note == NULL)

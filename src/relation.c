@@ -54,6 +54,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_NOTIFICATION_NO_IDX] = "notification_no_idx",
 	[CPIS_LEDGER_TILE_IDX] = "ledger_tile_idx",
 	[CPIS_CHECKPOINT_TREE_SIZE_IDX] = "checkpoint_tree_size_idx",
+	[CPIS_CHECKPOINT_SIGNED_IDX] = "checkpoint_signed_idx",
 };
 
 static Oid	oids[CPIS_NRELATIONS];
@@ -217,21 +218,21 @@ CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
 }
 
 /*
- * See that a table has columns of these types, and no others: else nothing in it
- * could be read.  InvalidOid stands for the extension's own, of four bytes.
+ * See that this is a table with columns of these types, and no others: else
+ * nothing in it could be read.  InvalidOid stands for the extension's own, of four bytes.
  */
 void
 CpisCheckColumns(Relation table, const Oid *types, int n)
 {
 	TupleDesc	descriptor = RelationGetDescr(table);
-	bool		same = descriptor->natts == n;
+	bool		same = table->rd_rel->relkind == RELKIND_RELATION && descriptor->natts == n;
 
 	for (int i = 0; same && i < n; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(descriptor, i);
 
 		same = OidIsValid(types[i]) ? column->atttypid == types[i] :
-			column->attbyval && column->attlen == sizeof(int32);
+			!column->attisdropped && column->attbyval && column->attlen == sizeof(int32);
 	}
 	if (!same)
 		ereport(ERROR,
@@ -242,20 +243,24 @@ CpisCheckColumns(Relation table, const Oid *types, int n)
 
 /*
  * Open an index of a table that is locked, to be closed with AccessShareLock, and
- * see that it is a btree on these columns first of all, and on every row: who
- * made another of that name would have rows overlooked, or the index misread.
+ * see that it is a btree on these columns first of all, ascending, and on every
+ * row or, a partial one, on some: who made another of that name would have rows
+ * overlooked, or the index misread.
  */
 Relation
-CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns, int n)
+CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns, int n,
+			  bool partial)
 {
 	Relation	index = index_open(oid, AccessShareLock);
 	Form_pg_index form = index->rd_index;
-	bool		same = form->indrelid == RelationGetRelid(table) && form->indisvalid &&
+	bool		same = index->rd_rel->relkind == RELKIND_INDEX &&
+		form->indrelid == RelationGetRelid(table) && form->indisvalid &&
 		index->rd_rel->relam == BTREE_AM_OID && form->indnatts >= n &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) == !partial;
 
 	for (int i = 0; same && i < n; i++)
-		same = form->indkey.values[i] == columns[i];
+		same = form->indkey.values[i] == columns[i] &&
+			(i >= form->indnkeyatts || index->rd_indoption[i] == 0);
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -33,6 +33,7 @@ typedef enum CpisRelation
 	CPIS_NOTIFICATION_NO_IDX,
 	CPIS_LEDGER_TILE_IDX,
 	CPIS_CHECKPOINT_TREE_SIZE_IDX,
+	CPIS_CHECKPOINT_SIGNED_IDX,
 	CPIS_NRELATIONS
 } CpisRelation;
 
@@ -43,7 +44,8 @@ extern Oid	CpisRelationOid(CpisRelation relation);
 extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
 extern void CpisCheckColumns(Relation table, const Oid *types, int n);
 extern Relation CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns,
-							  int n);
+							  int n,
+							   bool partial);
 extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
 							   int attribute);
 

@@ -61,7 +61,9 @@ is_private(int file, SigningKeys *keys)
 {
 	struct stat st;
 
-	if (fstat(file, &st) != 0 || !S_ISREG(st.st_mode))
+	if (fstat(file, &st) != 0)
+		keys->failed = true;
+	else if (!S_ISREG(st.st_mode))
 		set_problem(keys, "is not a plain file");
 	else if (st.st_uid != geteuid())
 		set_problem(keys, "does not belong to the server's user");
@@ -82,7 +84,8 @@ open_file(SigningKeys *keys)
 
 	if (file >= 0)
 		return file;
-	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO || errno == EINTR)
+	if (errno != ENOENT && errno != EACCES && errno != ENOTDIR && errno != ELOOP &&
+		errno != ENAMETOOLONG)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not open the file that cpis.signing_key_file names: %m")));
@@ -191,6 +194,15 @@ take_keys(const char *contents, int length, const char *name, SigningKeys *keys)
 }
 
 /*
+ * Is there a setting that names a file?
+ */
+bool
+SigningKeysAreNamed(void)
+{
+	return cpis_signing_key_file != NULL && cpis_signing_key_file[0] != '\0';
+}
+
+/*
  * Read the keys, which get this name, or say why there are none.
  */
 void
@@ -203,7 +215,7 @@ SigningKeysRead(const char *name, SigningKeys *keys)
 	(void) LedgerSha256();
 
 	memset(keys, 0, sizeof(SigningKeys));
-	if (cpis_signing_key_file == NULL || cpis_signing_key_file[0] == '\0')
+	if (!SigningKeysAreNamed())
 	{
 		strlcpy(keys->problem, "No file is named by cpis.signing_key_file", sizeof(keys->problem));
 		return;

@@ -28,6 +28,7 @@ typedef struct SigningKeys
 
 extern char *cpis_signing_key_file;
 
+extern bool SigningKeysAreNamed(void);
 extern void SigningKeysRead(const char *name, SigningKeys *keys);
 extern bool SigningKeySign(const SigningKeys *keys, int i, const char *text,
 						   size_t length, uint8_t *signature);

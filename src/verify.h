@@ -33,7 +33,8 @@ typedef struct VerifyShared
 
 	instr_time	reported_at;	/* the leader's: when it last told how far it is */
 
-	pg_atomic_uint32 next_month;	/* whose rows are to be counted */
+	uint32		months;			/* EventTrailMonths() of the leader */
+	pg_atomic_uint32 next_month;	/* of those, whose rows are to be counted */
 	pg_atomic_uint64 next_chunk;
 	pg_atomic_uint64 checked;	/* rows */
 

@@ -235,7 +235,7 @@ void
 VerifyCheckpoints(Verifier *verifier, int64 above, int64 up_to)
 {
 	Relation	table = CheckpointTableOpen();
-	Relation	index = index_open(CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX), AccessShareLock);
+	Relation	index = CheckpointIndexOpen(table, false);
 	KeptRow		kept[2];		/* they take turns */
 	KeptRow    *present = &kept[0];
 	KeptRow    *before = NULL;
@@ -273,14 +273,14 @@ static bool
 has_checkpoint(Verifier *verifier, int64 event_id)
 {
 	Relation	table = CheckpointTableOpen();
+	Relation	index = CheckpointIndexOpen(table, false);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	bool		found = false;
 
 	ScanKeyInit(&key, CHECKPOINT_TREE_SIZE, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(event_id));
-	scan = systable_beginscan(table, CpisRelationOid(CPIS_CHECKPOINT_TREE_SIZE_IDX),
-							  true, verifier->reading->snapshot, 1, &key);
+	scan = systable_beginscan(table, RelationGetRelid(index), true, verifier->reading->snapshot, 1, &key);
 	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CheckpointRow row;
@@ -292,6 +292,7 @@ has_checkpoint(Verifier *verifier, int64 event_id)
 			list_length(CheckpointKeyChanges(before.verifier_keys, row.verifier_keys));
 	}
 	systable_endscan(scan);
+	index_close(index, AccessShareLock);
 	table_close(table, AccessShareLock);
 	return found;
 }

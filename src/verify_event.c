@@ -22,8 +22,6 @@
 #include "utils/memutils.h"
 #include "verify.h"
 
-#define ROWS_BETWEEN_INTERRUPTS 1024
-
 /* The tile that the events under verification are in. */
 typedef struct PresentTile
 {
@@ -286,16 +284,16 @@ VerifyUpperTiles(Verifier *verifier)
  * Count the rows of a month, whatever its index has.
  */
 static int64
-count_rows(const EventMonth *month, Snapshot snapshot)
+count_rows(Verifier *verifier, const EventMonth *month)
 {
-	TableScanDesc scan = table_beginscan(month->table, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan(month->table, verifier->trail->snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(month->table, NULL);
 	int64		n = 0;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		if (n++ % ROWS_BETWEEN_INTERRUPTS == 0)
-			CHECK_FOR_INTERRUPTS();
+		VerifyProgress(verifier, 0);
+		n++;
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
@@ -312,9 +310,12 @@ VerifyCountEvents(Verifier *verifier)
 	const EventTrail *trail = verifier->trail;
 	uint32		month;
 
-	while ((month = pg_atomic_fetch_add_u32(&shared->next_month, 1)) < trail->nmonths)
+	/* Who sees other months, one just attached, leaves it to the others. */
+	if (shared->months != EventTrailMonths(trail))
+		return;
+	while (!VerifyHasProblem(verifier) && (month = pg_atomic_fetch_add_u32(&shared->next_month, 1)) < trail->nmonths)
 	{
-		int64		rows = count_rows(&trail->months[month], trail->snapshot);
+		int64		rows = count_rows(verifier, &trail->months[month]);
 
 		SpinLockAcquire(&shared->mutex);
 		shared->event_rows += rows;

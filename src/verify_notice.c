@@ -154,6 +154,7 @@ static int
 find_notice(Verifier *verifier, Relation table, const AuditNotice *notice,
 			int64 *event_id)
 {
+	Relation	index = NotificationIndexOpen(table);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -165,7 +166,7 @@ find_notice(Verifier *verifier, Relation table, const AuditNotice *notice,
 						   PointerGetDatum(cstring_to_text_with_len(notice->local_authority, notice->length)));
 	ScanKeyInit(&keys[1], NOTIFICATION_NOTIFICATION_NO, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(notice->notification_no));
-	scan = systable_beginscan(table, CpisRelationOid(CPIS_NOTIFICATION_NO_IDX), true,
+	scan = systable_beginscan(table, RelationGetRelid(index), true,
 							  verifier->reading->snapshot, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -174,6 +175,7 @@ find_notice(Verifier *verifier, Relation table, const AuditNotice *notice,
 											   RelationGetDescr(table), &isnull));
 	}
 	systable_endscan(scan);
+	index_close(index, AccessShareLock);
 	return n;
 }
 

@@ -8,8 +8,8 @@
  * durable, here and on the synchronous standby if there is one, and only then
  * answers; while the disk works, the next batch collects.  It leaves when it
  * has been idle for cpis.writer_idle_timeout.  Checkpoints of the ledger it makes
- * in transactions of their own (checkpoint.c), so that nothing that is wrong
- * with them stops a look-up.
+ * in transactions of their own (checkpoint.c), so that one that cannot be made
+ * stops no look-up.
  *
  * One writer a database.  The queue admits one; and since an older version of
  * the library may have a queue of its own, a writer also holds a session lock
@@ -374,12 +374,8 @@ write_checkpoint(bool wanted, int lock_timeout, CheckpointReply *reply)
 	TrailLock(now);
 	if (CheckpointLock())
 		CheckpointMake(now, wanted, reply);
-	else if (wanted)
-		CheckpointReplyLocked(reply);
 	else
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("somebody holds a lock on the checkpoints or on a month of the audit trail")));
+		CheckpointReplyLocked(reply);
 	end_writing();
 	CheckpointMade(reply);
 }
@@ -497,7 +493,9 @@ reply_with_checkpoint(QueueSlot **batch, int n)
 
 /*
  * Make the checkpoint that is due though nobody wants it.  What stops it is
- * logged; it will be tried again in a minute, or by the next writer.
+ * logged; it will be tried again in a minute, or by the next writer.  A lock that
+ * somebody holds is none: after an error, everything would be read again, and
+ * look-ups wait for that.
  */
 static void
 make_due_checkpoint(void)
@@ -509,6 +507,14 @@ make_due_checkpoint(void)
 	{
 		write_checkpoint(false, Min(CHECKPOINT_LOCK_TIMEOUT_MS, own_lock_timeout()),
 						 &reply);
+		if (reply.locked)
+		{
+			ereport(LOG,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("checkpoint could not be made"),
+					 errdetail("Somebody holds a lock on cpis.checkpoint or on a month of cpis.audit_event.")));
+			CheckpointPutOff(GetCurrentTimestamp());
+		}
 	}
 	PG_CATCH();
 	{

@@ -26,7 +26,7 @@ SELECT count(*) >= 600 AS many, count(*) % 256 <> 0 AS beyond FROM cpis.audit_ev
 -- So that a tile ends and another begins among these events.
 SELECT min(event_id) AS first, max(event_id) AS last, (min(event_id) / 256 + 1) * 256 AS tile FROM cpis.audit_event WHERE request_id LIKE 'ledger %' \gset
 
-SELECT plan(198);
+SELECT plan(201);
 
 -- The tree, computed once more by its definition (RFC 9162, section 2.1.1).
 CREATE FUNCTION tree_root(hashes bytea[]) RETURNS bytea LANGUAGE plpgsql AS $$
@@ -249,7 +249,9 @@ SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', N
 	('ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
 	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
 	('ALTER TABLE cpis.ledger DROP created_at'), ('ALTER TABLE cpis.audit_event ALTER leaf_hash TYPE integer USING 1'),
-	('ALTER TABLE cpis.audit_event ADD more text'),
+	('ALTER TABLE cpis.audit_event ADD more text'), ('ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
+	('ALTER TABLE cpis.ledger RENAME TO was_ledger; CREATE VIEW cpis.ledger AS SELECT * FROM cpis.was_ledger'),
+	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile DESC, root)'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile)'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile, root) WHERE level = 0'),
 	('DROP INDEX cpis.checkpoint_tree_size_idx; CREATE INDEX checkpoint_tree_size_idx ON cpis.checkpoint (at)')) AS v (command);

@@ -145,7 +145,7 @@ subtest 'without a key: three lines, and everybody is told' => sub {
 	look_up(3);
 	my $note = checkpoint();
 	like($note, qr{\Aexample\.org/cpis\n3\n\S{44}\n\z}, 'an unsigned checkpoint');
-	like(said('SELECT cpis_checkpoint()'), qr/WARNING:  checkpoint has been made without a key\s+DETAIL:  .*does not exist/, 'a warning');
+	like(said('SELECT cpis_checkpoint()'), qr/WARNING:  checkpoint has not been signed\s+DETAIL:  .*does not exist/, 'a warning');
 	is(ask('SELECT key_problem FROM cpis_ledger_status'), 'The file that cpis.signing_key_file names does not exist', 'the status');
 	is(ask("SELECT cpis_checkpoint_compare('$note')"), 'consistent', 'it can be compared');
 };
@@ -304,6 +304,8 @@ subtest 'rotation: an event signed under both keys' => sub {
 subtest 'what hinders for a moment is not recorded as a key that is gone' => sub {
 	look_up(1);
 	my $keys = ask("SELECT count(*) FROM cpis.audit_event WHERE action = 'key'");
+	checkpoint();
+	look_up(1);
 	my $writer = ask('SELECT writer_pid FROM cpis_stat');
 	system_or_bail('prlimit', '--pid', $writer, '--nofile=3:');
 	my $run = run_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
@@ -326,7 +328,7 @@ subtest 'no key any more, and one again: events too' => sub {
 	is(ask("SELECT cpis_tlog_proof($size - 1)") =~ s/.*?\n\n//sr, $signed, 'the proof of an event leads to the signed checkpoint that covers it');
 	my ($rc, $out, $err) = $node->psql('postgres', "SELECT cpis_tlog_proof($size)");
 	is($out =~ s/.*?\n\n//sr =~ s/\n\z//r, $unsigned =~ s/\n\z//r, 'of another event to one that is not signed');
-	like($err, qr/WARNING:  checkpoint has been made without a key/, 'with a warning');
+	like($err, qr/WARNING:  checkpoint has not been signed/, 'with a warning');
 	rename "$directory/aside.pem", $key_file;
 	my ($text, @lines) = note_parts(checkpoint());
 	is(scalar @lines, 1, 'signed again');
@@ -458,19 +460,38 @@ subtest 'somebody locks the checkpoints: look-ups go on, a call fails in time' =
 	is_whole('the trail is whole');
 };
 
-subtest 'somebody locks another month: look-ups beside a call that waits go on' => sub {
-	ask('SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat');
-	look_up(1);
+subtest 'somebody locks another month, or its index: look-ups beside a call that waits go on' => sub {
 	my $month = ask("SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass");
-	my $holder = $node->background_psql('postgres');
-	$holder->query_safe("BEGIN; LOCK TABLE $month IN ACCESS EXCLUSIVE MODE");
-	my $waits = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
-	my @beside = map { run_sql($node, "SET cpis.record_timeout = '3s';\n" . lookup_sql(2, 'beside'), user => ask('SELECT current_user'))->{states} } 1 .. 5;
-	is("@beside", '    ', 'answered in time');
-	$holder->query_safe('ROLLBACK');
-	$holder->quit;
-	finish_sql($waits);
-	is($waits->{states}, '', 'and the call gets its checkpoint then');
+	my $locks = sub {
+		my ($name, $lock) = @_;
+		my $holder = $node->background_psql('postgres');
+		$holder->query_safe("BEGIN; $lock");
+		my $waits = start_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'));
+		my @beside = map { run_sql($node, "SET cpis.record_timeout = '3s';\n" . lookup_sql(2, 'beside'), user => ask('SELECT current_user'))->{states} } 1 .. 5;
+		is("@beside", '    ', "$name: answered in time");
+		$holder->query_safe('ROLLBACK');
+		$holder->quit;
+		finish_sql($waits);
+		is($waits->{states}, '', 'and the call gets its checkpoint then');
+	};
+	my $begin_anew = sub {
+		ask('SELECT pg_terminate_backend(writer_pid, 10000) FROM cpis_stat');
+		look_up(1);
+	};
+	$begin_anew->();
+	$locks->('a month', "LOCK TABLE $month IN ACCESS EXCLUSIVE MODE");
+	$begin_anew->();
+	$locks->('its index', "REINDEX INDEX ${month}_event_id_idx");
+
+	# After a failure that the writer survives, it compares anew.
+	checkpoint();
+	look_up(1);
+	my $writer = ask('SELECT writer_pid FROM cpis_stat');
+	system_or_bail('prlimit', '--pid', $writer, '--nofile=3:');
+	is(run_sql($node, 'SELECT cpis_checkpoint()', user => ask('SELECT current_user'))->{states}, '53000', 'a checkpoint fails');
+	system_or_bail('prlimit', '--pid', $writer, '--nofile=1024:');
+	look_up(1);
+	$locks->('a month, again', "LOCK TABLE $month IN ACCESS EXCLUSIVE MODE");
 };
 
 subtest 'a copy: behind, consistent, forked' => sub {
@@ -640,7 +661,7 @@ subtest 'a ledger that is not the one of its signed checkpoint: nothing signs' =
 	my $problem = 'The ledger is not the one of its newest signed checkpoint, as cpis_audit_verify() tells';
 	is($other->('SELECT verifier_keys, key_problem FROM cpis_ledger_status'), "{}|$problem", 'the status says so');
 	my ($rc, $out, $err) = $node->psql('other', 'SELECT cpis_checkpoint()');
-	like($err, qr/checkpoint has been made without a key\s+DETAIL:  \Q$problem\E\./, 'the checkpoint too');
+	like($err, qr/checkpoint has not been signed\s+DETAIL:  \Q$problem\E\./, 'the checkpoint too');
 	like($out, qr{\Aexample\.org/cpis\n2\n\S{44}\n?\z}, 'which is not signed');
 	is($other->("SELECT cpis_checkpoint_compare('$out')"), 'consistent', 'and can be compared');
 	is($other->("SELECT cpis_checkpoint_compare('$signed')"), 'forked', 'as the one before it');
