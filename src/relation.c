@@ -219,7 +219,8 @@ CpisTableOpen(CpisRelation table, LOCKMODE lockmode)
 
 /*
  * See that this is a table with columns of these types, and no others: else
- * nothing in it could be read.  InvalidOid stands for the extension's own, of four bytes.
+ * nothing in it could be read.  InvalidOid stands for the extension's own, of
+ * four bytes.
  */
 void
 CpisCheckColumns(Relation table, const Oid *types, int n)

@@ -44,8 +44,7 @@ extern Oid	CpisRelationOid(CpisRelation relation);
 extern Relation CpisTableOpen(CpisRelation table, LOCKMODE lockmode);
 extern void CpisCheckColumns(Relation table, const Oid *types, int n);
 extern Relation CpisIndexOpen(Relation table, Oid oid, const AttrNumber *columns,
-							  int n,
-							   bool partial);
+							  int n, bool partial);
 extern char *CpisTextAttribute(HeapTuple tuple, TupleDesc descriptor,
 							   int attribute);
 
