@@ -62,11 +62,11 @@ COMMENT ON COLUMN cpis.audit_event.notify IS 'was the access to be notified and 
 COMMENT ON COLUMN cpis.audit_event.notified_authority IS 'authorities notified of this event';
 COMMENT ON COLUMN cpis.audit_event.notification_no IS 'number of the notification of each of them, in the same order';
 COMMENT ON COLUMN cpis.audit_event.plan_ids IS 'plans disclosed, or whose presence was disclosed';
-COMMENT ON COLUMN cpis.audit_event.session_role IS 'role that logged in';
+COMMENT ON COLUMN cpis.audit_event.session_role IS 'role that logged in; of an event of the writer''s own (key), the writer''s';
 COMMENT ON COLUMN cpis.audit_event.effective_role IS 'role that acted, after SET ROLE or inside SECURITY DEFINER';
 COMMENT ON COLUMN cpis.audit_event.client_addr IS 'address of the client; NULL for a local socket';
 COMMENT ON COLUMN cpis.audit_event.application_name IS 'application_name of the session';
-COMMENT ON COLUMN cpis.audit_event.backend_pid IS 'process that served the caller';
+COMMENT ON COLUMN cpis.audit_event.backend_pid IS 'process that served the caller; of an event of the writer''s own (key), the writer';
 COMMENT ON COLUMN cpis.audit_event.transaction_id IS 'transaction of the caller, where it had a number';
 COMMENT ON COLUMN cpis.audit_event.detail IS 'why it was refused, or what else there is to say';
 COMMENT ON COLUMN cpis.audit_event.salt IS '16 random bytes, so that the leaf hash tells nothing to who does not know the event';

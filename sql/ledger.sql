@@ -14,7 +14,7 @@ CREATE TABLE cpis.ledger (
 );
 REVOKE ALL ON TABLE cpis.ledger FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('cpis.ledger', '');
-COMMENT ON TABLE cpis.ledger IS 'the ledger: one row, made with the first event, append-only';
+COMMENT ON TABLE cpis.ledger IS 'the ledger: one row, made with the first event or checkpoint, append-only';
 COMMENT ON COLUMN cpis.ledger.origin IS 'name of the ledger in its checkpoints: cpis.log_origin when it was made, else random';
 COMMENT ON COLUMN cpis.ledger.created_at IS 'when it was made';
 
@@ -173,7 +173,7 @@ CREATE VIEW cpis_ledger_status AS
 REVOKE ALL ON TABLE cpis_ledger_status FROM PUBLIC;
 GRANT SELECT ON TABLE cpis_ledger_status TO pg_monitor;
 COMMENT ON VIEW cpis_ledger_status IS 'the ledger, its newest checkpoint, and the keys that would sign the next';
-COMMENT ON COLUMN cpis_ledger_status.origin IS 'name of the ledger; NULL before the first event';
+COMMENT ON COLUMN cpis_ledger_status.origin IS 'name of the ledger; NULL before the first event or checkpoint';
 COMMENT ON COLUMN cpis_ledger_status.tree_size IS 'number of events in it';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_tree_size IS 'number of events that the newest checkpoint covers; NULL where there is none';
 COMMENT ON COLUMN cpis_ledger_status.checkpoint_at IS 'when the newest checkpoint was made';

@@ -297,7 +297,7 @@ take_hash(const char *name, bytea *value, MerkleHash *hash)
 	if (VARSIZE_ANY_EXHDR(value) != SHA256_LENGTH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" must have %d bytes", name, SHA256_LENGTH)));
+				 errmsg("a hash in argument \"%s\" must have %d bytes", name, SHA256_LENGTH)));
 	memcpy(hash->bytes, VARDATA_ANY(value), SHA256_LENGTH);
 }
 
