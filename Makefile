@@ -4,6 +4,7 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" cpis.control)
 
 MODULE_big = cpis
 OBJS = \
+	src/argument.o \
 	src/audit_event.o \
 	src/audit_row.o \
 	src/audit_verify.o \
@@ -12,11 +13,14 @@ OBJS = \
 	src/checkpoint_row.o \
 	src/checkpoint_sql.o \
 	src/cpis.o \
+	src/correct.o \
 	src/day.o \
+	src/due.o \
 	src/entitlement.o \
 	src/event_scan.o \
 	src/fingerprint.o \
 	src/history.o \
+	src/hold.o \
 	src/ledger.o \
 	src/ledger_edge.o \
 	src/log_guard.o \
@@ -26,13 +30,24 @@ OBJS = \
 	src/month.o \
 	src/nhs_number.o \
 	src/notification.o \
+	src/own_change.o \
+	src/own_settings.o \
 	src/pem_key.o \
+	src/plan_guard.o \
+	src/plan_record.o \
+	src/plan_tally.o \
+	src/plan_term.o \
+	src/policy.o \
 	src/proof.o \
+	src/purge.o \
+	src/purge_switch.o \
+	src/purge_worker.o \
 	src/queue.o \
 	src/reference.o \
 	src/refuse_change.o \
 	src/register.o \
 	src/relation.o \
+	src/removal.o \
 	src/request.o \
 	src/retain.o \
 	src/sha256.o \

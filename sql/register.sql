@@ -103,6 +103,34 @@ INSERT INTO cpis.plan_type (code, name, snomed_ct_code, retention_days) VALUES
 	('unborn', 'Unborn child subject to a child protection plan', '818901000000100', 365);
 
 /*
+ * Empty at first: rows stand for what an administrator has set.  An event of the
+ * trail has no term unless one is set.
+ */
+CREATE TABLE cpis.retention_policy (
+	kind text COLLATE "C" NOT NULL
+		CONSTRAINT retention_policy_pkey PRIMARY KEY,
+	retention_days integer
+		CONSTRAINT retention_policy_retention_days_range CHECK (retention_days BETWEEN 0 AND 36525),
+	reason text,
+	set_at timestamptz NOT NULL,
+	event_id bigint NOT NULL
+);
+REVOKE ALL ON TABLE cpis.retention_policy FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.retention_policy', '');
+COMMENT ON TABLE cpis.retention_policy IS 'for how long things are held, where cpis_retention_set() has set something else than comes with the extension';
+COMMENT ON COLUMN cpis.retention_policy.kind IS 'kind of plan, or audit_event';
+COMMENT ON COLUMN cpis.retention_policy.retention_days IS 'days after the end, the last one included; NULL is without end';
+COMMENT ON COLUMN cpis.retention_policy.reason IS 'why, where a reason was given';
+COMMENT ON COLUMN cpis.retention_policy.set_at IS 'when it was set';
+COMMENT ON COLUMN cpis.retention_policy.event_id IS 'event by which that was recorded';
+CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.retention_policy
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Use cpis_retention_set().');
+CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.retention_policy
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Use cpis_retention_set().');
+ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_change,
+	ENABLE ALWAYS TRIGGER own_change_truncate;
+
+/*
  * Reference rows come with the script and are not dumped, so a change to them
  * would be lost by dump and restore: refuse it.
  */
@@ -133,6 +161,10 @@ ALTER TABLE cpis.care_setting ENABLE ALWAYS TRIGGER reference_changed;
 CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.plan_type
 	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
 ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER reference_changed;
+
+CREATE TRIGGER reference_changed AFTER INSERT OR UPDATE OR DELETE ON cpis.retention_policy
+	FOR EACH ROW EXECUTE FUNCTION cpis.reference_changed();
+ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER reference_changed;
 
 CREATE FUNCTION cpis.random_salt() RETURNS bytea
 	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_random_salt';
@@ -181,3 +213,54 @@ COMMENT ON COLUMN cpis.plan.local_reference IS 'the authority''s own reference, 
 COMMENT ON COLUMN cpis.plan.submission_id IS 'submission that wrote the record last';
 COMMENT ON COLUMN cpis.plan.commitment_salt IS '16 random bytes that go with the row and make its removal provable without telling what it held';
 COMMENT ON SEQUENCE cpis.plan_plan_id_seq IS 'numbers of cpis.plan.plan_id';
+
+/*
+ * Plans stay until their term ends (src/plan_guard.c), and statements that change
+ * them leave a row in the tally (src/plan_tally.c).
+ */
+CREATE FUNCTION cpis.guard_plan() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_guard_plan';
+REVOKE ALL ON FUNCTION cpis.guard_plan() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.guard_plan() IS 'trigger: refuses what would remove a plan, or have it held for less long';
+CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON cpis.plan
+	FOR EACH ROW EXECUTE FUNCTION cpis.guard_plan();
+CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON cpis.plan
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.guard_plan();
+ALTER TABLE cpis.plan ENABLE ALWAYS TRIGGER guard, ENABLE ALWAYS TRIGGER guard_truncate;
+
+CREATE TABLE cpis.plan_tally (
+	plans bigint NOT NULL,
+	fingerprint bigint NOT NULL
+);
+REVOKE ALL ON TABLE cpis.plan_tally FROM PUBLIC;
+COMMENT ON TABLE cpis.plan_tally IS 'what statements have changed in cpis.plan; summed up by each purge, not dumped';
+COMMENT ON COLUMN cpis.plan_tally.plans IS 'by how many plans the register grew';
+COMMENT ON COLUMN cpis.plan_tally.fingerprint IS 'exclusive or of the fingerprints of the plans that went and came';
+CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.plan_tally
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('The purge sums it up.');
+CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.plan_tally
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('The purge sums it up.');
+ALTER TABLE cpis.plan_tally ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+
+CREATE FUNCTION cpis.tally_plans() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_tally_plans';
+REVOKE ALL ON FUNCTION cpis.tally_plans() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.tally_plans() IS 'trigger: adds up in cpis.plan_tally what a statement has changed';
+CREATE TRIGGER tally_insert AFTER INSERT ON cpis.plan REFERENCING NEW TABLE AS added
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.tally_plans();
+CREATE TRIGGER tally_update AFTER UPDATE ON cpis.plan REFERENCING OLD TABLE AS gone NEW TABLE AS added
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.tally_plans();
+CREATE TRIGGER tally_delete AFTER DELETE ON cpis.plan REFERENCING OLD TABLE AS gone
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.tally_plans();
+ALTER TABLE cpis.plan ENABLE ALWAYS TRIGGER tally_insert, ENABLE ALWAYS TRIGGER tally_update,
+	ENABLE ALWAYS TRIGGER tally_delete;
+
+CREATE FUNCTION cpis.plan_fingerprint(plan cpis.plan) RETURNS bigint
+	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'cpis_plan_fingerprint';
+REVOKE ALL ON FUNCTION cpis.plan_fingerprint(cpis.plan) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.plan_fingerprint(cpis.plan) IS 'eight bytes that change with any column of a plan';
+
+CREATE FUNCTION cpis.plan_commitment(plan cpis.plan) RETURNS bytea
+	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'cpis_plan_commitment';
+REVOKE ALL ON FUNCTION cpis.plan_commitment(cpis.plan) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.plan_commitment(cpis.plan) IS 'SHA-256 of the canonical bytes of a plan, its salt included: what its certificate of removal will say';

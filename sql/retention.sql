@@ -7,3 +7,363 @@ CREATE FUNCTION cpis_retain() RETURNS trigger
 REVOKE ALL ON FUNCTION cpis_retain() FROM PUBLIC;
 COMMENT ON FUNCTION cpis_retain() IS
 	'trigger (column, days): rows are held for so many days after the date or timestamptz in the column, the last day in England included; attach it ENABLE ALWAYS';
+
+CREATE FUNCTION cpis_retention_set(kind text, retention_days integer, reason text = NULL) RETURNS bigint
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_retention_set';
+REVOKE ALL ON FUNCTION cpis_retention_set(text, integer, text) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_retention_set(text, integer, text) IS
+	'for how many days a kind of plan, or audit_event, is held; NULL is without end; shorter needs a reason; answers the event';
+
+CREATE FUNCTION cpis_plan_correct(
+	plan_id bigint,
+	reason text,
+	start_date date = NULL,
+	end_date date = NULL,
+	delete_date date = NULL)
+	RETURNS bigint
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_plan_correct';
+REVOKE ALL ON FUNCTION cpis_plan_correct(bigint, text, date, date, date) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_plan_correct(bigint, text, date, date, date) IS
+	'correct a plan that was added in error or has wrong dates: those given are set, infinity takes one away; recorded, and the authority is told; answers the event';
+
+/*
+ * Holds.
+ */
+CREATE TABLE cpis.hold (
+	hold_id bigint GENERATED ALWAYS AS IDENTITY
+		CONSTRAINT hold_pkey PRIMARY KEY,
+	nhs_number @extschema@.nhs_number,
+	local_authority text COLLATE "C",
+	reason text NOT NULL,
+	placed_at timestamptz NOT NULL,
+	placed_event bigint NOT NULL,
+	released_at timestamptz,
+	release_reason text,
+	released_event bigint,
+	CONSTRAINT hold_one_scope CHECK (nhs_number IS NULL OR local_authority IS NULL),
+	CONSTRAINT hold_release_whole
+		CHECK (num_nulls(released_at, release_reason, released_event) IN (0, 3))
+);
+REVOKE ALL ON TABLE cpis.hold FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.hold', '');
+SELECT pg_catalog.pg_extension_config_dump('cpis.hold_hold_id_seq', '');
+COMMENT ON TABLE cpis.hold IS 'holds: what is not to be removed though its term has ended';
+COMMENT ON COLUMN cpis.hold.hold_id IS 'number of the hold';
+COMMENT ON COLUMN cpis.hold.nhs_number IS 'on plans of this number; where there is neither number nor authority, on everything';
+COMMENT ON COLUMN cpis.hold.local_authority IS 'on plans of this authority';
+COMMENT ON COLUMN cpis.hold.reason IS 'why it was placed';
+COMMENT ON COLUMN cpis.hold.placed_at IS 'when it was placed';
+COMMENT ON COLUMN cpis.hold.placed_event IS 'event by which that was recorded';
+COMMENT ON COLUMN cpis.hold.released_at IS 'when it was released; NULL while it is in force';
+COMMENT ON COLUMN cpis.hold.release_reason IS 'why it was released';
+COMMENT ON COLUMN cpis.hold.released_event IS 'event by which that was recorded';
+COMMENT ON SEQUENCE cpis.hold_hold_id_seq IS 'numbers of cpis.hold.hold_id';
+CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.hold
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Use cpis_hold_release().');
+CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.hold
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Use cpis_hold_release().');
+ALTER TABLE cpis.hold ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+
+CREATE FUNCTION cpis_hold_place(
+	reason text,
+	nhs_number @extschema@.nhs_number = NULL,
+	local_authority text = NULL,
+	everything boolean = false)
+	RETURNS bigint
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_hold_place';
+REVOKE ALL ON FUNCTION cpis_hold_place(text, @extschema@.nhs_number, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_hold_place(text, @extschema@.nhs_number, text, boolean) IS
+	'place a hold on the plans of one NHS number, of one local authority, or on all: the purge leaves them; recorded; answers the number of the hold';
+
+CREATE FUNCTION cpis_hold_release(hold_id bigint, reason text) RETURNS void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_hold_release';
+REVOKE ALL ON FUNCTION cpis_hold_release(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_hold_release(bigint, text) IS 'release a hold; recorded';
+
+/*
+ * Removal.
+ */
+CREATE TABLE cpis.removal (
+	event_id bigint NOT NULL,
+	leaf_index integer NOT NULL,
+	kind text COLLATE "C" NOT NULL,
+	local_authority text COLLATE "C" NOT NULL,
+	due_on date NOT NULL,
+	retention_days integer,
+	commitment bytea NOT NULL,
+	removed_at timestamptz NOT NULL,
+	CONSTRAINT removal_pkey PRIMARY KEY (event_id, leaf_index)
+);
+REVOKE ALL ON TABLE cpis.removal FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.removal', '');
+COMMENT ON TABLE cpis.removal IS 'certificates: one for each record that was removed, append-only';
+COMMENT ON COLUMN cpis.removal.event_id IS 'event of the removal, which says how many records went and the root over their certificates';
+COMMENT ON COLUMN cpis.removal.leaf_index IS 'place of the certificate under that root, from 0';
+COMMENT ON COLUMN cpis.removal.kind IS 'kind of plan';
+COMMENT ON COLUMN cpis.removal.local_authority IS 'authority that owned the record';
+COMMENT ON COLUMN cpis.removal.due_on IS 'first day on which it was not held';
+COMMENT ON COLUMN cpis.removal.retention_days IS 'days after its end date for which it was held; NULL where the delete date decided';
+COMMENT ON COLUMN cpis.removal.commitment IS 'SHA-256 of the canonical bytes of the record, its salt included (src/plan_record.c)';
+COMMENT ON COLUMN cpis.removal.removed_at IS 'when it was removed';
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.removal
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Certificates are append-only.');
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.removal
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Certificates are append-only.');
+ALTER TABLE cpis.removal ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+
+CREATE TABLE cpis.purge_failure (
+	plan_id bigint NOT NULL
+		CONSTRAINT purge_failure_pkey PRIMARY KEY,
+	failed_at timestamptz NOT NULL,
+	sqlstate text NOT NULL
+);
+REVOKE ALL ON TABLE cpis.purge_failure FROM PUBLIC;
+COMMENT ON TABLE cpis.purge_failure IS 'plans that are due and could not be removed';
+COMMENT ON COLUMN cpis.purge_failure.plan_id IS 'the plan';
+COMMENT ON COLUMN cpis.purge_failure.failed_at IS 'when that was last tried';
+COMMENT ON COLUMN cpis.purge_failure.sqlstate IS 'with which error';
+
+CREATE TABLE cpis.purge_switch (
+	database oid NOT NULL
+		CONSTRAINT purge_switch_pkey PRIMARY KEY,
+	automatic boolean NOT NULL DEFAULT false,
+	paused boolean NOT NULL DEFAULT false
+);
+REVOKE ALL ON TABLE cpis.purge_switch FROM PUBLIC;
+COMMENT ON TABLE cpis.purge_switch IS 'whether the purge runs by itself in this database, and whether it is paused; not dumped';
+COMMENT ON COLUMN cpis.purge_switch.database IS 'OID of the database: in a copy of it the row does not count';
+COMMENT ON COLUMN cpis.purge_switch.automatic IS 'does the purge run by itself?';
+COMMENT ON COLUMN cpis.purge_switch.paused IS 'does every purge end after its batch, and none begin?';
+CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.purge_switch
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Use cpis_purge_automatic() and cpis_purge_pause().');
+ALTER TABLE cpis.purge_switch ENABLE ALWAYS TRIGGER own_change;
+
+CREATE PROCEDURE cpis_purge(batch_size integer = 1000, max_rate integer = NULL)
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_purge';
+REVOKE ALL ON PROCEDURE cpis_purge(integer, integer) FROM PUBLIC;
+COMMENT ON PROCEDURE cpis_purge(integer, integer) IS
+	'remove the plans whose term has ended, with a certificate each: so many a transaction, up to so many a second';
+
+CREATE FUNCTION cpis_purge_automatic(switch_on boolean) RETURNS void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_purge_automatic';
+REVOKE ALL ON FUNCTION cpis_purge_automatic(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_purge_automatic(boolean) IS
+	'shall the purge run by itself in this database every cpis.purge_interval, where the library is preloaded? recorded';
+
+CREATE FUNCTION cpis_purge_pause(pause boolean) RETURNS void
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_purge_pause';
+REVOKE ALL ON FUNCTION cpis_purge_pause(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_purge_pause(boolean) IS
+	'shall every purge in this database end after its batch, and none begin? recorded';
+
+CREATE FUNCTION cpis_purge_preview(
+	as_of timestamptz = now(),
+	OUT plan_id bigint,
+	OUT plan_type text,
+	OUT local_authority text,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT hold_id bigint)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_purge_preview';
+REVOKE ALL ON FUNCTION cpis_purge_preview(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_purge_preview(timestamptz) IS
+	'plans that are due at this time under the present policy: since when, after how many days (NULL: the delete date decided), and the hold that keeps them (NULL: they would be removed)';
+
+CREATE FUNCTION cpis.removal_bytes(kind text, local_authority text, due_on date, retention_days integer, commitment bytea)
+	RETURNS bytea
+	LANGUAGE C IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_removal_bytes';
+REVOKE ALL ON FUNCTION cpis.removal_bytes(text, text, date, integer, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.removal_bytes(text, text, date, integer, bytea) IS 'canonical bytes of a certificate of removal';
+
+CREATE FUNCTION cpis.removal_tree(certificates bytea[], leaf_index integer, OUT root bytea, OUT proof bytea[])
+	RETURNS record
+	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'cpis_removal_tree';
+REVOKE ALL ON FUNCTION cpis.removal_tree(bytea[], integer) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.removal_tree(bytea[], integer) IS 'root over the canonical bytes of certificates, and the proof that one is under it';
+
+CREATE FUNCTION cpis_removal_prove(
+	record cpis.plan,
+	OUT event_id bigint,
+	OUT removed_at timestamptz,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT certificate bytea,
+	OUT leaf_index integer,
+	OUT tree_size integer,
+	OUT proof bytea[],
+	OUT root bytea)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days,
+		batch.certificates[r.leaf_index + 1], r.leaf_index, cardinality(batch.certificates), tree.proof, tree.root
+	FROM cpis.removal r
+		CROSS JOIN LATERAL (
+			SELECT array_agg(cpis.removal_bytes(s.kind, s.local_authority, s.due_on, s.retention_days, s.commitment)
+							 ORDER BY s.leaf_index)
+			FROM cpis.removal s WHERE s.event_id = r.event_id) AS batch (certificates)
+		CROSS JOIN LATERAL cpis.removal_tree(batch.certificates, r.leaf_index) AS tree
+	WHERE r.commitment = cpis.plan_commitment(record);
+END;
+REVOKE ALL ON FUNCTION cpis_removal_prove(cpis.plan) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_removal_prove(cpis.plan) IS
+	'was this very record removed? its certificate, and the proof that leads to the root in the event of the removal; no row where it was not';
+
+/*
+ * What there is to see.
+ */
+CREATE FUNCTION cpis.stat_retention(
+	OUT due bigint,
+	OUT oldest_due_on date,
+	OUT held_back bigint,
+	OUT failed bigint,
+	OUT removed bigint,
+	OUT last_removed_at timestamptz,
+	OUT automatic boolean,
+	OUT paused boolean)
+	RETURNS record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT plans.due, plans.oldest_due_on, plans.held_back, failures.failed, removals.removed,
+		removals.last_removed_at, COALESCE(switch.automatic, false), COALESCE(switch.paused, false)
+	FROM (SELECT count(*) FILTER (WHERE p.hold_id IS NULL), min(p.due_on) FILTER (WHERE p.hold_id IS NULL),
+			  count(p.hold_id)
+		  FROM @extschema@.cpis_purge_preview() p) AS plans (due, oldest_due_on, held_back)
+		CROSS JOIN (SELECT count(*) FROM cpis.purge_failure) AS failures (failed)
+		CROSS JOIN (SELECT count(*), max(r.removed_at) FROM cpis.removal r) AS removals (removed, last_removed_at)
+		LEFT JOIN (SELECT s.automatic, s.paused FROM cpis.purge_switch s
+				   WHERE s.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+			AS switch (automatic, paused) ON true;
+END;
+REVOKE ALL ON FUNCTION cpis.stat_retention() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis.stat_retention() TO pg_monitor;
+COMMENT ON FUNCTION cpis.stat_retention() IS 'what is behind view cpis_stat_retention';
+
+CREATE VIEW cpis_stat_retention AS
+	SELECT due, oldest_due_on, held_back, failed, removed, last_removed_at, automatic, paused
+	FROM cpis.stat_retention();
+REVOKE ALL ON TABLE cpis_stat_retention FROM PUBLIC;
+GRANT SELECT ON TABLE cpis_stat_retention TO pg_monitor;
+COMMENT ON VIEW cpis_stat_retention IS 'what is to be removed, what is held back, and what has been removed';
+COMMENT ON COLUMN cpis_stat_retention.due IS 'plans that are due and have no hold on them';
+COMMENT ON COLUMN cpis_stat_retention.oldest_due_on IS 'since when the oldest of them is due';
+COMMENT ON COLUMN cpis_stat_retention.held_back IS 'plans that are due and have a hold on them';
+COMMENT ON COLUMN cpis_stat_retention.failed IS 'plans that the last purge could not remove, see cpis.purge_failure';
+COMMENT ON COLUMN cpis_stat_retention.removed IS 'certificates of removal';
+COMMENT ON COLUMN cpis_stat_retention.last_removed_at IS 'when a plan was last removed';
+COMMENT ON COLUMN cpis_stat_retention.automatic IS 'has cpis_purge_automatic() switched the purge on in this database?';
+COMMENT ON COLUMN cpis_stat_retention.paused IS 'has cpis_purge_pause() paused it?';
+
+/*
+ * Reconciliation.  What it finds, with the number of the event that it concerns;
+ * uncommitted: an event announces a change that is not there, because its
+ * transaction did not commit, or somebody has undone it.
+ */
+CREATE FUNCTION cpis_retention_reconcile(
+	OUT problem text,
+	OUT event_id bigint,
+	OUT uncommitted boolean)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	-- Guards that are missing, disabled, or call another function.
+	SELECT format('trigger "%s" of table "%s" is missing, disabled or another one', guard.name, guard.relation),
+		NULL::bigint, false
+	FROM (
+		SELECT v.relation, v.name, v.function
+		FROM (VALUES ('plan', 'guard', 'guard_plan'), ('plan', 'guard_truncate', 'guard_plan'),
+			('plan', 'tally_insert', 'tally_plans'), ('plan', 'tally_update', 'tally_plans'),
+			('plan', 'tally_delete', 'tally_plans'),
+			('audit_event', 'append_only', 'refuse_change')) AS v (relation, name, function)
+		UNION ALL
+		SELECT r.relation, t.name, 'refuse_change'
+		FROM unnest(ARRAY['retention_policy', 'plan_tally', 'hold']) AS r (relation),
+			unnest(ARRAY['own_change', 'own_change_truncate']) AS t (name)
+		UNION ALL
+		SELECT r.relation, t.name, 'refuse_change'
+		FROM (SELECT unnest(ARRAY['removal', 'notification', 'ledger', 'ledger_tile', 'checkpoint'])
+			  UNION ALL
+			  SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+			  WHERE i.inhparent = (SELECT p.oid FROM pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace
+								   WHERE n.nspname = 'cpis' AND p.relname = 'audit_event')) AS r (relation),
+			unnest(ARRAY['append_only', 'append_only_truncate']) AS t (name)) AS guard
+	WHERE NOT EXISTS (
+		SELECT FROM pg_trigger t
+			JOIN pg_class c ON c.oid = t.tgrelid
+			JOIN pg_namespace n ON n.oid = c.relnamespace
+			JOIN pg_proc f ON f.oid = t.tgfoid
+		WHERE n.nspname = 'cpis' AND c.relname = guard.relation AND t.tgname = guard.name
+			AND t.tgenabled = 'A' AND f.pronamespace = n.oid AND f.proname = guard.function)
+	UNION ALL
+	-- Plans that came, went or were changed while the triggers did not fire.
+	SELECT CASE WHEN plans.n <> tally.n
+			THEN format('the register has %s plans, and by what has been changed it should have %s', plans.n, tally.n)
+			ELSE 'plans have been changed while the triggers were disabled' END, NULL, false
+	FROM (SELECT count(*), COALESCE(bit_xor(cpis.plan_fingerprint(p)), 0) FROM cpis.plan p) AS plans (n, fingerprint),
+		(SELECT COALESCE(sum(t.plans), 0), COALESCE(bit_xor(t.fingerprint), 0) FROM cpis.plan_tally t) AS tally (n, fingerprint)
+	WHERE (plans.n, plans.fingerprint) IS DISTINCT FROM (tally.n, tally.fingerprint)
+	UNION ALL
+	-- Certificates against the events of their removal.
+	SELECT CASE WHEN e.event_id IS NULL THEN 'certificates name an event that is no removal'
+			WHEN batch.n IS NULL THEN format('no certificate of what was announced, %s', e.detail)
+			ELSE 'the certificates are not those that the event announced' END,
+		COALESCE(e.event_id, batch.event_id), e.event_id IS NOT NULL AND batch.n IS NULL
+	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal') AS e
+		FULL JOIN (
+			SELECT s.event_id, count(*), tree.root
+			FROM (SELECT r.event_id, array_agg(cpis.removal_bytes(r.kind, r.local_authority, r.due_on, r.retention_days, r.commitment)
+											   ORDER BY r.leaf_index) AS certificates
+				  FROM cpis.removal r GROUP BY r.event_id) AS s
+				CROSS JOIN LATERAL cpis.removal_tree(s.certificates, 0) AS tree
+				CROSS JOIN LATERAL unnest(s.certificates)
+			GROUP BY s.event_id, tree.root) AS batch (event_id, n, root)
+		ON batch.event_id = e.event_id
+	WHERE format('plans: %s, root: %s', batch.n, encode(batch.root, 'hex')) IS DISTINCT FROM e.detail
+	UNION ALL
+	-- Policies against the events that set them.
+	SELECT format('nothing has recorded that "%s" is held %s', p.kind, COALESCE(p.retention_days || ' days', 'without end')),
+		p.event_id, false
+	FROM cpis.retention_policy p
+	WHERE NOT EXISTS (
+		SELECT FROM cpis.audit_event e
+		WHERE e.event_id = p.event_id AND e.recorded_at = p.set_at AND e.action = 'retention'
+			AND starts_with(e.detail, format('%s: %s instead of ', p.kind, COALESCE(p.retention_days || ' days', 'without end'))))
+	UNION ALL
+	SELECT format('a policy that was set is not there: %s', e.detail), e.event_id, true
+	FROM cpis.audit_event e
+	WHERE e.action = 'retention'
+		AND NOT EXISTS (SELECT FROM cpis.retention_policy p
+						WHERE p.kind = split_part(e.detail, ': ', 1) AND p.event_id >= e.event_id)
+	UNION ALL
+	-- Holds against the events that placed and released them.
+	SELECT format('nothing has recorded that hold %s was %s', h.hold_id, act.done), act.event_id, false
+	FROM cpis.hold h
+		CROSS JOIN LATERAL (VALUES
+			('placed', h.placed_event, h.placed_at, format('placed on %s; %s', CASE
+				WHEN h.nhs_number IS NOT NULL THEN 'this NHS number'
+				WHEN h.local_authority IS NOT NULL THEN 'local authority ' || h.local_authority
+				ELSE 'everything' END, h.reason)),
+			('released', h.released_event, h.released_at, format('released hold %s; %s', h.hold_id, h.release_reason)))
+			AS act (done, event_id, at, detail)
+	WHERE act.event_id IS NOT NULL
+		AND NOT EXISTS (
+			SELECT FROM cpis.audit_event e
+			WHERE e.event_id = act.event_id AND e.recorded_at = act.at AND e.action = 'hold' AND e.detail = act.detail
+				AND (act.done = 'released' OR e.nhs_number IS NOT DISTINCT FROM h.nhs_number))
+	UNION ALL
+	SELECT format('a hold is not as was announced: %s', e.detail), e.event_id, true
+	FROM cpis.audit_event e
+	WHERE e.action = 'hold'
+		AND NOT EXISTS (SELECT FROM cpis.hold h WHERE e.event_id IN (h.placed_event, h.released_event));
+END;
+REVOKE ALL ON FUNCTION cpis_retention_reconcile() FROM PUBLIC;
+COMMENT ON FUNCTION cpis_retention_reconcile() IS
+	'does what retention has done agree with what was recorded of it? a row for each thing that does not; uncommitted where an event announces what is not there';

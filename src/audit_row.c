@@ -27,9 +27,9 @@
 #include <sys/socket.h>
 
 #include "audit_row.h"
+#include "canonical.h"
 #include "catalog/pg_type.h"
 #include "mod11.h"
-#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/inet.h"
 #include "utils/timestamp.h"
@@ -66,73 +66,6 @@ static const uint8 forms[AUDIT_NCOLUMNS + 1] =
 };
 
 /*
- * Append bytes.  There are some sixty fields and lengths in a row, and millions
- * of rows to verify: this stays inline, and ends nothing with a zero.
- */
-static inline void
-put(StringInfo out, const void *bytes, int length)
-{
-	if (out->len + length >= out->maxlen)
-		enlargeStringInfo(out, length);
-	memcpy(out->data + out->len, bytes, length);
-	out->len += length;
-}
-
-static inline void
-put_uint8(StringInfo out, uint8 value)
-{
-	put(out, &value, sizeof(value));
-}
-
-static inline void
-put_uint32(StringInfo out, uint32 value)
-{
-	uint32		bytes = pg_hton32(value);
-
-	put(out, &bytes, sizeof(bytes));
-}
-
-static inline void
-put_uint64(StringInfo out, uint64 value)
-{
-	uint64		bytes = pg_hton64(value);
-
-	put(out, &bytes, sizeof(bytes));
-}
-
-static inline void
-put_tag(StringInfo out, AuditColumn column, uint32 length)
-{
-	put_uint8(out, column);
-	put_uint32(out, length);
-}
-
-static void
-put_bytes(StringInfo out, AuditColumn column, Datum value)
-{
-	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
-
-	put_tag(out, column, VARSIZE_ANY_EXHDR(bytes));
-	put(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
-}
-
-static bool
-put_nhs_number(StringInfo out, AuditColumn column, Datum value)
-{
-	int32		nine_digits = DatumGetInt32(value);
-	int			check_digit;
-
-	if (nine_digits < 0 || nine_digits > NINE_DIGITS_MAX)
-		return false;
-	check_digit = mod11_check_digit(nine_digits);
-	if (check_digit == CHECK_DIGIT_NONE)
-		return false;
-	put_tag(out, column, sizeof(uint64));
-	put_uint64(out, (int64) nine_digits * 10 + check_digit);
-	return true;
-}
-
-/*
  * An address without a mask: its version, and its bytes.
  */
 static bool
@@ -144,9 +77,9 @@ put_address(StringInfo out, AuditColumn column, Datum value)
 	if ((ip_family(address) != PGSQL_AF_INET && ip_family(address) != PGSQL_AF_INET6) ||
 		ip_bits(address) != ip_maxbits(address))
 		return false;
-	put_tag(out, column, 1 + length);
-	put_uint8(out, ip_family(address) == PGSQL_AF_INET ? 4 : 6);
-	put(out, ip_addr(address), length);
+	canonical_tag(out, column, 1 + length);
+	canonical_uint8(out, ip_family(address) == PGSQL_AF_INET ? 4 : 6);
+	canonical_put(out, ip_addr(address), length);
 	return true;
 }
 
@@ -182,9 +115,9 @@ put_int8s(StringInfo out, AuditColumn column, Datum value)
 		return false;
 	elements = (int64 *) ARR_DATA_PTR(array);
 	n = list_elements(array);
-	put_tag(out, column, n * sizeof(int64));
+	canonical_tag(out, column, n * sizeof(int64));
 	for (int i = 0; i < n; i++)
-		put_uint64(out, elements[i]);
+		canonical_uint64(out, elements[i]);
 	return true;
 }
 
@@ -201,11 +134,11 @@ put_texts(StringInfo out, AuditColumn column, Datum value)
 		return false;
 	element = ARR_DATA_PTR(array);
 	n = list_elements(array);
-	put_tag(out, column, 0);
+	canonical_tag(out, column, 0);
 	for (int i = 0; i < n; i++)
 	{
-		put_uint32(out, VARSIZE_ANY_EXHDR(element));
-		put(out, VARDATA_ANY(element), VARSIZE_ANY_EXHDR(element));
+		canonical_uint32(out, VARSIZE_ANY_EXHDR(element));
+		canonical_put(out, VARDATA_ANY(element), VARSIZE_ANY_EXHDR(element));
 		element = (char *) att_align_nominal(element + VARSIZE_ANY(element), TYPALIGN_INT);
 	}
 
@@ -225,27 +158,27 @@ put_field(StringInfo out, AuditColumn column, Datum value)
 	switch ((ColumnForm) forms[column])
 	{
 		case FORM_BYTES:
-			put_bytes(out, column, value);
+			canonical_bytes(out, column, value);
 			return true;
 		case FORM_INT8:
-			put_tag(out, column, sizeof(uint64));
-			put_uint64(out, DatumGetInt64(value));
+			canonical_tag(out, column, sizeof(uint64));
+			canonical_uint64(out, DatumGetInt64(value));
 			return true;
 		case FORM_INT4:
-			put_tag(out, column, sizeof(uint32));
-			put_uint32(out, DatumGetInt32(value));
+			canonical_tag(out, column, sizeof(uint32));
+			canonical_uint32(out, DatumGetInt32(value));
 			return true;
 		case FORM_BOOL:
-			put_tag(out, column, 1);
-			put_uint8(out, DatumGetBool(value) ? 1 : 0);
+			canonical_tag(out, column, 1);
+			canonical_uint8(out, DatumGetBool(value) ? 1 : 0);
 			return true;
 		case FORM_TIMESTAMP:
-			put_tag(out, column, sizeof(uint64));
-			put_uint64(out, DatumGetTimestampTz(value) +
+			canonical_tag(out, column, sizeof(uint64));
+			canonical_uint64(out, DatumGetTimestampTz(value) +
 					   (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
 			return true;
 		case FORM_NHS_NUMBER:
-			return put_nhs_number(out, column, value);
+			return canonical_nhs_number(out, column, DatumGetInt32(value));
 		case FORM_INET:
 			return put_address(out, column, value);
 		case FORM_INT8S:
@@ -266,7 +199,7 @@ AuditColumn
 AuditRowBytes(const Datum *values, const bool *isnull, StringInfo out)
 {
 	resetStringInfo(out);
-	put(out, CANONICAL_HEADER, strlen(CANONICAL_HEADER));
+	canonical_put(out, CANONICAL_HEADER, strlen(CANONICAL_HEADER));
 
 	for (int column = AUDIT_EVENT_ID; column <= AUDIT_SALT; column++)
 	{

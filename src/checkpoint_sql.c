@@ -21,7 +21,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "ledger.h"
-#include "lookup.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -111,7 +110,7 @@ CheckpointObtain(void)
 Datum
 cpis_checkpoint(PG_FUNCTION_ARGS)
 {
-	LookupCheckCallable("cpis_checkpoint()");
+	RequestCheckCallable("cpis_checkpoint()");
 	PG_RETURN_TEXT_P(cstring_to_text(CheckpointObtain()));
 }
 

@@ -17,6 +17,7 @@
 #include "ledger_edge.h"
 #include "log_guard.h"
 #include "miscadmin.h"
+#include "purge_worker.h"
 #include "queue.h"
 #include "storage/ipc.h"
 #include "utils/guc.h"
@@ -88,6 +89,13 @@ define_settings(void)
 							   "",
 							   PGC_SUSET, 0,
 							   check_log_origin, NULL, NULL);
+	DefineCustomIntVariable("cpis.purge_interval",
+							"Time between two purges that run by themselves.",
+							"0 switches them off.",
+							&cpis_purge_interval,
+							3600, 0, 604800,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("cpis");
 }
 
@@ -104,5 +112,6 @@ _PG_init(void)
 	{
 		previous_shmem_request_hook = shmem_request_hook;
 		shmem_request_hook = request_shared_memory;
+		PurgeWorkerRegister();
 	}
 }

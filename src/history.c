@@ -31,12 +31,12 @@
 #include "entitlement.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lookup.h"
 #include "miscadmin.h"
 #include "month.h"
 #include "reference.h"
 #include "register.h"
 #include "relation.h"
+#include "request.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -494,7 +494,7 @@ cpis_access_history(PG_FUNCTION_ARGS)
 	Trail		trail;
 	Asking		asking;
 
-	LookupCheckCallable("cpis_access_history()");
+	RequestCheckCallable("cpis_access_history()");
 	InitMaterializedSRF(fcinfo, 0);
 
 	if (PG_ARGISNULL(0))

@@ -21,21 +21,18 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/parallel.h"
-#include "access/xlog.h"
+#include "argument.h"
 #include "audit_event.h"
 #include "day.h"
 #include "entitlement.h"
 #include "executor/instrument.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lookup.h"
 #include "miscadmin.h"
 #include "mod11.h"
 #include "pgstat.h"
 #include "register.h"
 #include "request.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
@@ -107,108 +104,16 @@ static const Refusal placeholder_number = {
 };
 
 /*
- * Raise an error where no event could be recorded, or not for this session.
- */
-void
-LookupCheckCallable(const char *function)
-{
-	/* A standby starts no writer; its error is the one core raises there. */
-	PreventCommandDuringRecovery(function);
-
-	if (IsParallelWorker())
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-				 errmsg("cannot execute %s in a parallel worker", function)));
-}
-
-/*
- * Does UTF-8 text have a control character: C0, DEL or C1?
- */
-static bool
-has_control_character(const char *text)
-{
-	for (const unsigned char *c = (const unsigned char *) text; *c != '\0'; c++)
-	{
-		if (*c < 0x20 || *c == 0x7f ||
-			(c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Is UTF-8 text made of nothing but white space?  Control characters are
- * another matter.
- */
-static bool
-is_blank(const char *text)
-{
-	static const char *const spaces[] =
-	{
-		" ", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-		"\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
-		"\u200b", "\u202f", "\u205f", "\u2060", "\u3000", "\ufeff",
-	};
-
-	/* Most texts begin with an ASCII letter. */
-	if (*text > ' ' && !IS_HIGHBIT_SET(*text))
-		return false;
-	while (*text != '\0')
-	{
-		int			i = 0;
-
-		while (i < lengthof(spaces) &&
-			   strncmp(text, spaces[i], strlen(spaces[i])) != 0)
-			i++;
-		if (i == lengthof(spaces))
-			return false;
-		text += strlen(spaces[i]);
-	}
-	return true;
-}
-
-/*
- * Raise the error of a malformed argument.  The value is not repeated: callers
- * mix arguments up, and it may be the number.
- */
-static void
-raise_malformed(int sqlerrcode, const char *name, const char *what)
-{
-	ereport(ERROR,
-			(errcode(sqlerrcode),
-			 errmsg("argument \"%s\" %s", name, what),
-			 errhidestmt(true), errhidecontext(true)));
-}
-
-/*
  * Copy one text argument into the event.
  */
 static void
 take_text(FunctionCallInfo fcinfo, int i, AuditEvent *event)
 {
-	const char *name = text_arguments[i].name;
-	int			limit = text_arguments[i].limit;
-	char	   *value;
+	const char *value = ArgumentText(fcinfo, text_arguments[i].position, text_arguments[i].name,
+									 text_arguments[i].required, text_arguments[i].limit);
 
-	if (PG_ARGISNULL(text_arguments[i].position))
-	{
-		if (text_arguments[i].required)
-			raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, name,
-							"must not be null");
-		return;
-	}
-
-	value = text_to_cstring(PG_GETARG_TEXT_PP(text_arguments[i].position));
-	if (is_blank(value))
-		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
-						"must not be empty");
-	if (strlen(value) > limit)
-		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
-						psprintf("must not be longer than %d bytes", limit));
-	if (has_control_character(value))
-		raise_malformed(ERRCODE_INVALID_PARAMETER_VALUE, name,
-						"must not have control characters");
-	strlcpy((char *) event + text_arguments[i].offset, value, limit + 1);
+	if (value != NULL)
+		strlcpy((char *) event + text_arguments[i].offset, value, text_arguments[i].limit + 1);
 }
 
 /*
@@ -218,8 +123,7 @@ static void
 take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
 {
 	if (PG_ARGISNULL(ARG_NHS_NUMBER))
-		raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number",
-						"must not be null");
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
 	event->has_nhs_number = true;
 	event->nhs_number = PG_GETARG_INT32(ARG_NHS_NUMBER);
 
@@ -232,8 +136,7 @@ take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
 	{
 		/* NULL could be meant as either, and silence must be asked for. */
 		if (PG_ARGISNULL(ARG_NOTIFY))
-			raise_malformed(ERRCODE_NULL_VALUE_NOT_ALLOWED, "notify",
-							"must not be null");
+			ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "notify", "must not be null");
 		event->notify = PG_GETARG_BOOL(ARG_NOTIFY);
 	}
 }
@@ -368,7 +271,7 @@ cpis_lookup(PG_FUNCTION_ARGS)
 	List	   *plans;
 	ListCell   *cell;
 
-	LookupCheckCallable("cpis_lookup()");
+	RequestCheckCallable("cpis_lookup()");
 	InitMaterializedSRF(fcinfo, 0);
 
 	AuditEventInit(&event, "lookup");
@@ -408,7 +311,7 @@ cpis_flag(PG_FUNCTION_ARGS)
 {
 	AuditEvent	event;
 
-	LookupCheckCallable("cpis_flag()");
+	RequestCheckCallable("cpis_flag()");
 
 	AuditEventInit(&event, "flag");
 	take_arguments(fcinfo, &event);

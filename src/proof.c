@@ -21,9 +21,10 @@
 #include "checkpoint_row.h"
 #include "checkpoint_sql.h"
 #include "fmgr.h"
+#include "request.h"
 #include "signed_note.h"
 #include "ledger.h"
-#include "lookup.h"
+#include "proof.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -63,8 +64,11 @@ cpis_event_bytes(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(cstring_to_text_with_len(bytes.data, bytes.len));
 }
 
-static Datum
-proof_datum(const MerkleProof *proof)
+/*
+ * A proof as bytea[].
+ */
+Datum
+ProofDatum(const MerkleProof *proof)
 {
 	Datum		elements[MERKLE_PROOF_MOST];
 
@@ -127,7 +131,7 @@ cpis_inclusion_proof(PG_FUNCTION_ARGS)
 		raise_no_such_tree(tree_size);
 	prove_inclusion(reading, PG_GETARG_INT64(0), tree_size, &proof);
 	LedgerReadingEnd(reading);
-	PG_RETURN_DATUM(proof_datum(&proof));
+	PG_RETURN_DATUM(ProofDatum(&proof));
 }
 
 /*
@@ -150,7 +154,7 @@ cpis_consistency_proof(PG_FUNCTION_ARGS)
 	if (!merkle_consistency_proof(&reading->source, old_size, new_size, &proof))
 		elog(ERROR, "could not make a consistency proof");
 	LedgerReadingEnd(reading);
-	PG_RETURN_DATUM(proof_datum(&proof));
+	PG_RETURN_DATUM(ProofDatum(&proof));
 }
 
 /*
@@ -179,7 +183,7 @@ new_checkpoint(int64 event_id)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("no checkpoint on this standby covers event " INT64_FORMAT " yet", event_id),
 				 errhint("Ask the primary.")));
-	LookupCheckCallable("cpis_tlog_proof()");
+	RequestCheckCallable("cpis_tlog_proof()");
 	return CheckpointObtain();
 }
 

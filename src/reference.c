@@ -3,7 +3,7 @@
  * reference.c
  *	  Rows of the reference tables, kept from one look-up to the next.
  *
- * Authorities, organisations, care settings and kinds of plan are read by each
+ * Authorities, organisations, care settings, kinds of plan and policies are read by each
  * look-up and hardly ever change.  A process keeps the rows that it has read
  * until the relation cache says that one of the tables has changed.  Plain
  * INSERT, UPDATE and DELETE would not say so: the trigger function
@@ -165,6 +165,8 @@ primary_key(CpisRelation table)
 			return CPIS_CARE_SETTING_PKEY;
 		case CPIS_PLAN_TYPE:
 			return CPIS_PLAN_TYPE_PKEY;
+		case CPIS_RETENTION_POLICY:
+			return CPIS_RETENTION_POLICY_PKEY;
 		default:
 			elog(ERROR, "relation %d is not a reference table", table);
 	}

@@ -4,8 +4,9 @@
  *	  The trigger function cpis.refuse_change().
  *
  * Refuses whatever statement or row change it fires for, with its argument,
- * one whole sentence, as the reason.  Attached ENABLE ALWAYS, so that
- * session_replication_role does not get past it.
+ * one whole sentence, as the reason; but not one that a function of the extension
+ * makes itself, having recorded it (own_change.c).  Attached ENABLE ALWAYS, so
+ * that session_replication_role does not get past it.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,6 +14,7 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "own_change.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(cpis_refuse_change);
@@ -28,6 +30,10 @@ cpis_refuse_change(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as trigger, with one argument",
 						"cpis.refuse_change")));
+
+	if (OwnChangeIsOf(RelationGetRelid(trigger->tg_relation)))
+		return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+							   trigger->tg_newtuple : trigger->tg_trigtuple);
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		change = "insert into";

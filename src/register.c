@@ -9,7 +9,7 @@
  * are AccessShare, released at once.  Returned data is allocated in the current
  * memory context.
  *
- * is_held() is the one predicate that decides whether a plan is held on a day.
+ * Which plans are held is plan_term.c's to say.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +20,8 @@
 #include "access/table.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "plan_record.h"
+#include "plan_term.h"
 #include "reference.h"
 #include "register.h"
 #include "relation.h"
@@ -29,15 +31,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-/* Columns of cpis.plan. */
-#define PLAN_PLAN_ID 1
-#define PLAN_NHS_NUMBER 2
-#define PLAN_PLAN_TYPE 3
-#define PLAN_LOCAL_AUTHORITY 4
-#define PLAN_START_DATE 5
-#define PLAN_END_DATE 6
-#define PLAN_DELETE_DATE 7
-
 /* Columns of cpis.local_authority. */
 #define AUTHORITY_NAME 2
 #define AUTHORITY_OFFICE_HOURS_PHONE 3
@@ -45,7 +38,6 @@
 
 /* Columns of other tables. */
 #define ORGANISATION_NAME 2
-#define PLAN_TYPE_RETENTION_DAYS 4
 
 PG_FUNCTION_INFO_V1(cpis_random_salt);
 
@@ -93,53 +85,6 @@ RegisterHasCareSetting(const char *code, const Reading *reading)
 	TupleDesc	descriptor;
 
 	return ReferenceFind(reading, CPIS_CARE_SETTING, code, &descriptor) != NULL;
-}
-
-/*
- * Days for which plans of this type are held after their end date.
- */
-static int
-retention_days(const char *plan_type, const Reading *reading)
-{
-	TupleDesc	descriptor;
-	HeapTuple	tuple = ReferenceFind(reading, CPIS_PLAN_TYPE, plan_type,
-									  &descriptor);
-	bool		isnull;
-
-	if (tuple == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("plan type \"%s\" is missing from \"cpis.plan_type\"",
-						plan_type)));
-	return DatumGetInt32(heap_getattr(tuple, PLAN_TYPE_RETENTION_DAYS,
-									  descriptor, &isnull));
-}
-
-/*
- * Is the plan in this tuple held today?  Until the end date and the days of
- * its retention have passed, the last of them included (guidance, section
- * 5.2), and not from the delete date on, where the authority sent one.  A
- * start date does not hide a plan: a plan that somebody entered early is shown
- * with its start date, for a missed one can cost a child.
- */
-static bool
-is_held(HeapTuple tuple, TupleDesc descriptor, const char *plan_type,
-		DateADT today, const Reading *reading)
-{
-	bool		isnull;
-	DateADT		delete_date;
-	DateADT		end_date;
-
-	delete_date = DatumGetDateADT(heap_getattr(tuple, PLAN_DELETE_DATE,
-											   descriptor, &isnull));
-	if (!isnull && today >= delete_date)
-		return false;
-
-	end_date = DatumGetDateADT(heap_getattr(tuple, PLAN_END_DATE,
-											descriptor, &isnull));
-	if (isnull || today <= end_date)
-		return true;
-	return today <= end_date + retention_days(plan_type, reading);
 }
 
 /*
@@ -193,6 +138,8 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 	List	   *plans = NIL;
 	Oid			authorities = CpisRelationOid(CPIS_LOCAL_AUTHORITY);
 	Oid			plan_types = CpisRelationOid(CPIS_PLAN_TYPE);
+	Oid			policies = CpisRelationOid(CPIS_RETENTION_POLICY);
+	PlanPolicy	policy;
 
 	/*
 	 * Lock what is read only if a plan is found before it is known whether one
@@ -201,9 +148,11 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 	 */
 	LockRelationOid(authorities, AccessShareLock);
 	LockRelationOid(plan_types, AccessShareLock);
+	LockRelationOid(policies, AccessShareLock);
 	relation = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 	descriptor = RelationGetDescr(relation);
 
+	PlanPolicyBegin(&policy, reading);
 	ScanKeyInit(&key, PLAN_NHS_NUMBER, BTEqualStrategyNumber, F_INT4EQ,
 				Int32GetDatum(nhs_number));
 	scan = systable_beginscan(relation,
@@ -211,17 +160,17 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 							  true, reading->snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		char	   *plan_type = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
+		PlanTerm	term = PlanTermOf(&policy, tuple, descriptor);
 		HeldPlan   *plan;
 		bool		isnull;
 
-		if (!is_held(tuple, descriptor, plan_type, today, reading))
+		if (!PlanTermIsHeld(&term, today))
 			continue;
 
 		plan = palloc0(sizeof(HeldPlan));
 		plan->plan_id = DatumGetInt64(heap_getattr(tuple, PLAN_PLAN_ID,
 												   descriptor, &isnull));
-		plan->plan_type = plan_type;
+		plan->plan_type = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
 		plan->start_date = DatumGetDateADT(heap_getattr(tuple, PLAN_START_DATE,
 														descriptor, &isnull));
 		plan->end_date = DatumGetDateADT(heap_getattr(tuple, PLAN_END_DATE,
@@ -234,6 +183,7 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
+	UnlockRelationOid(policies, AccessShareLock);
 	UnlockRelationOid(plan_types, AccessShareLock);
 	UnlockRelationOid(authorities, AccessShareLock);
 

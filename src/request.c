@@ -17,22 +17,24 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "request.h"
 #include "spin_wait.h"
+#include "tcop/utility.h"
 #include "utils/timestamp.h"
 #include "writer.h"
 
 StaticAssertDecl(sizeof(Request) <= QUEUE_PAYLOAD_SIZE,
 				 "a request must fit into a slot of the queue");
 
-/* What is said where it comes to nothing, by kind of request. */
-static const char *const failures[] =
-{
-	[REQUEST_EVENT] = "access event could not be recorded",
-	[REQUEST_CHECKPOINT] = "checkpoint could not be made",
-};
+/* What is said where it comes to nothing. */
+#define NO_ACCESS_EVENT "access event could not be recorded"
+#define NO_EVENT "event could not be recorded"
+#define NO_CHECKPOINT "checkpoint could not be made"
 
 /* How soon a waiter first looks after a writer that does not come, in ms. */
 #define FIRST_RETRY_MS 10
@@ -45,6 +47,21 @@ typedef struct StartAttempt
 	bool		no_worker_slot;
 	bool		ended;			/* one of its own has come to nothing */
 } StartAttempt;
+
+/*
+ * Raise an error where no event could be recorded, or not for this session.
+ */
+void
+RequestCheckCallable(const char *function)
+{
+	/* A standby starts no writer; its error is the one core raises there. */
+	PreventCommandDuringRecovery(function);
+
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot execute %s in a parallel worker", function)));
+}
 
 /*
  * Start a writer if there is none and nobody else is at it; see what became of
@@ -217,12 +234,12 @@ wait_for_answer(QueueSlot *slot, const char *failure, bool writer_runs)
  * Have a filled slot answered, or withdraw it and raise an error.
  */
 static void
-request(QueueSlot *slot, RequestKind kind)
+request(QueueSlot *slot, RequestKind kind, const char *failure)
 {
 	((Request *) slot->payload.bytes)->kind = kind;
 	PG_TRY();
 	{
-		wait_for_answer(slot, failures[kind], QueueSubmit(slot));
+		wait_for_answer(slot, failure, QueueSubmit(slot));
 	}
 	PG_CATCH();
 	{
@@ -242,14 +259,15 @@ request(QueueSlot *slot, RequestKind kind)
 void
 RecordEvent(AuditEvent *event, QueueCounter counter)
 {
-	QueueSlot  *slot = QueueReserve(failures[REQUEST_EVENT]);
+	const char *failure = counter == QUEUE_CHANGES ? NO_EVENT : NO_ACCESS_EVENT;
+	QueueSlot  *slot = QueueReserve(failure);
 	AuditEvent *recorded = &((Request *) slot->payload.bytes)->event;
 	TimestampTz start = GetCurrentTimestamp();
 
 	AuditEventCopy(recorded, event);
 	PG_TRY();
 	{
-		request(slot, REQUEST_EVENT);
+		request(slot, REQUEST_EVENT, failure);
 	}
 	PG_CATCH();
 	{
@@ -265,15 +283,27 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 }
 
 /*
+ * Record an event of a change that the caller's transaction makes, which gets a
+ * number for it: the event is durable before the change is.
+ */
+void
+RecordChange(AuditEvent *event)
+{
+	event->transaction_id = U64FromFullTransactionId(GetTopFullTransactionId());
+	strlcpy(event->outcome, "done", sizeof(event->outcome));
+	RecordEvent(event, QUEUE_CHANGES);
+}
+
+/*
  * Have the writer make a checkpoint that covers reply->wanted events, or, where
  * that is -1, every event recorded before.  Errors are those of RecordEvent().
  */
 void
 RequestLedgerCheckpoint(CheckpointReply *reply)
 {
-	QueueSlot  *slot = QueueReserve(failures[REQUEST_CHECKPOINT]);
+	QueueSlot  *slot = QueueReserve(NO_CHECKPOINT);
 
 	((Request *) slot->payload.bytes)->checkpoint.wanted = reply->wanted;
-	request(slot, REQUEST_CHECKPOINT);
+	request(slot, REQUEST_CHECKPOINT, NO_CHECKPOINT);
 	*reply = ((Request *) slot->payload.bytes)->checkpoint;
 }

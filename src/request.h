@@ -29,7 +29,9 @@ typedef struct Request
 	};
 } Request;
 
+extern void RequestCheckCallable(const char *function);
 extern void RecordEvent(AuditEvent *event, QueueCounter counter);
+extern void RecordChange(AuditEvent *event);
 extern void RequestLedgerCheckpoint(CheckpointReply *reply);
 
 #endif							/* CPIS_REQUEST_H */

@@ -19,7 +19,7 @@
 PG_FUNCTION_INFO_V1(cpis_stat_counters);
 
 /*
- * One row: lookups, flags, refusals, failures, batches, events, wait_time in
+ * One row: lookups, flags, refusals, changes, failures, batches, events, wait_time in
  * milliseconds, queue_depth, writer_starts, writer_pid, counted_since.
  */
 Datum
@@ -28,8 +28,8 @@ cpis_stat_counters(PG_FUNCTION_ARGS)
 	QueueStatistics statistics = {0};
 	bool		counted = QueueGetStatistics(&statistics);
 	TupleDesc	descriptor;
-	Datum		values[11];
-	bool		isnull[11] = {false};
+	Datum		values[12];
+	bool		isnull[12] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -37,16 +37,17 @@ cpis_stat_counters(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(statistics.counters[QUEUE_LOOKUPS]);
 	values[1] = Int64GetDatum(statistics.counters[QUEUE_FLAGS]);
 	values[2] = Int64GetDatum(statistics.counters[QUEUE_REFUSALS]);
-	values[3] = Int64GetDatum(statistics.counters[QUEUE_FAILURES]);
-	values[4] = Int64GetDatum(statistics.counters[QUEUE_BATCHES]);
-	values[5] = Int64GetDatum(statistics.counters[QUEUE_EVENTS]);
-	values[6] = Float8GetDatum(statistics.counters[QUEUE_WAIT_MICROSECONDS] / 1000.0);
-	values[7] = Int32GetDatum(statistics.depth);
-	values[8] = Int64GetDatum(statistics.counters[QUEUE_WRITER_STARTS]);
-	values[9] = Int32GetDatum(statistics.writer_pid);
-	isnull[9] = (statistics.writer_pid == 0);
-	values[10] = TimestampTzGetDatum(statistics.counted_since);
-	isnull[10] = !counted;
+	values[3] = Int64GetDatum(statistics.counters[QUEUE_CHANGES]);
+	values[4] = Int64GetDatum(statistics.counters[QUEUE_FAILURES]);
+	values[5] = Int64GetDatum(statistics.counters[QUEUE_BATCHES]);
+	values[6] = Int64GetDatum(statistics.counters[QUEUE_EVENTS]);
+	values[7] = Float8GetDatum(statistics.counters[QUEUE_WAIT_MICROSECONDS] / 1000.0);
+	values[8] = Int32GetDatum(statistics.depth);
+	values[9] = Int64GetDatum(statistics.counters[QUEUE_WRITER_STARTS]);
+	values[10] = Int32GetDatum(statistics.writer_pid);
+	isnull[10] = (statistics.writer_pid == 0);
+	values[11] = TimestampTzGetDatum(statistics.counted_since);
+	isnull[11] = !counted;
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, isnull)));
 }

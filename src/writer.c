@@ -17,7 +17,8 @@
  * Numbers of events and notices are kept in memory on the strength of that.
  *
  * Settings.  Those of the role, the database or the cluster must not weaken or
- * stop the recording, so the writer sets its own for everything that could.
+ * stop the recording, so the writer sets its own for everything that could
+ * (own_settings.c, and here how it waits).
  *
  * Errors.  A batch that fails is rolled back and each of its requests answered
  * with the SQLSTATE and the primary message; DETAIL could hold a row and goes
@@ -39,13 +40,13 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "checkpoint.h"
 #include "commands/extension.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "month.h"
+#include "own_settings.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "queue.h"
@@ -110,12 +111,6 @@ WriterStart(BackgroundWorkerHandle **handle)
 	return RegisterDynamicBackgroundWorker(&worker, handle);
 }
 
-static void
-set(const char *name, const char *value)
-{
-	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /*
  * How long to wait for a lock, in milliseconds: less than the callers wait for
  * the writer, so that they learn what stopped it.
@@ -132,7 +127,7 @@ set_own_lock_timeout(void)
 	char		milliseconds[16];
 
 	snprintf(milliseconds, sizeof(milliseconds), "%d", own_lock_timeout());
-	set("lock_timeout", milliseconds);
+	SetConfigOption("lock_timeout", milliseconds, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -143,39 +138,7 @@ static void
 set_own_synchronous_commit(void)
 {
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		set("synchronous_commit", "on");
-}
-
-/*
- * Override whatever else decides how, when or whether this process writes.
- */
-static void
-set_own_settings(void)
-{
-	set_own_synchronous_commit();
-	/* ALTER DATABASE can set a role, or another session user. */
-	set("role", "none");
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, 0);
-
-	set("search_path", "pg_catalog, pg_temp");
-	set("session_replication_role", "origin");
-	set("default_transaction_read_only", "off");
-	set("default_transaction_isolation", "read committed");
-	set("default_transaction_deferrable", "off");
-	set("default_tablespace", "");
-	set("default_table_access_method", "heap");
-	set("statement_timeout", "0");
-	set("idle_in_transaction_session_timeout", "0");
-	set("row_security", "off");
-	set("TimeZone", "UTC");
-	set("DateStyle", "ISO, YMD");
-#ifdef CPIS_HAVE_TRANSACTION_TIMEOUT
-	set("transaction_timeout", "0");
-#endif
-#ifdef CPIS_HAVE_EVENT_TRIGGERS
-	set("event_triggers", "off");
-#endif
-	set_own_lock_timeout();
+		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /*
@@ -709,7 +672,9 @@ cpis_writer_main(Datum database)
 	batch_context = AllocSetContextCreate(TopMemoryContext, "cpis writer batch",
 										  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(batch_context);
-	set_own_settings();
+	OwnSettings();
+	set_own_synchronous_commit();
+	set_own_lock_timeout();
 	begin();
 	serve();
 	proc_exit(0);

@@ -249,7 +249,7 @@ SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', N
 	('ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
 	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
 	('ALTER TABLE cpis.ledger DROP created_at'), ('ALTER TABLE cpis.audit_event ALTER leaf_hash TYPE integer USING 1'),
-	('ALTER TABLE cpis.audit_event ADD more text'), ('ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
+	('ALTER TABLE cpis.audit_event ADD more text'), ('ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER EXTENSION cpis DROP FUNCTION cpis_retention_reconcile(); ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
 	('ALTER TABLE cpis.ledger RENAME TO was_ledger; CREATE VIEW cpis.ledger AS SELECT * FROM cpis.was_ledger'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile DESC, root)'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile)'),

@@ -129,7 +129,8 @@ ALTER TABLE cpis.plan_type ENABLE ALWAYS TRIGGER refuse_change;
 
 -- Salts are made by themselves, of 16 bytes, and differ.
 SELECT is(count(DISTINCT commitment_salt), count(*), 'salts differ') FROM cpis.plan;
-SELECT throws_like($$UPDATE cpis.plan SET commitment_salt = 'x'$$, '%"plan_commitment_salt_length"%', 'a salt has 16 bytes');
+SELECT throws_like($$INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, commitment_salt)
+	VALUES (nhs_number_synthetic(2011), 'unborn', 'E06000021', '2026-01-01', 'x')$$, '%"plan_commitment_salt_length"%', 'a salt has 16 bytes');
 SELECT throws_like($$INSERT INTO cpis.plan (plan_id, nhs_number, plan_type, local_authority, start_date)
 	VALUES (1, nhs_number_synthetic(2010), 'unborn', 'E06000021', '2026-01-01')$$, '%non-DEFAULT value%', 'plan_id is not for callers');
 SELECT throws_like($$INSERT INTO cpis.plan (plan_id, nhs_number, plan_type, local_authority, start_date) OVERRIDING SYSTEM VALUE

@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * hold.c
+ *	  Holds: what is not to be removed though its term has ended.
+ *
+ * A hold is on one NHS number, on one authority, or on everything.  It is in
+ * force from when the transaction that placed it has committed until another
+ * that released it has.  It stops removal only: what is held no more is hidden
+ * all the same.
+ *
+ * Placing and releasing are recorded in the trail, and durable there, before they
+ * count.  The purge reads the holds under ShareLock on cpis.hold, which waits for
+ * those who are just placing one: a hold in force is never overlooked.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "argument.h"
+#include "audit_event.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "hold.h"
+#include "own_change.h"
+#include "reference.h"
+#include "relation.h"
+#include "request.h"
+#include "retention.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(cpis_hold_place);
+PG_FUNCTION_INFO_V1(cpis_hold_release);
+
+/* Columns of cpis.hold. */
+#define HOLD_HOLD_ID 1
+#define HOLD_NHS_NUMBER 2
+#define HOLD_LOCAL_AUTHORITY 3
+#define HOLD_RELEASED_AT 7
+
+typedef struct NumberHold
+{
+	int32		nhs_number;		/* key */
+	int64		hold_id;
+} NumberHold;
+
+typedef struct AuthorityHold
+{
+	char		local_authority[LOCAL_AUTHORITY_LENGTH + 1];	/* key */
+	int64		hold_id;
+} AuthorityHold;
+
+static void
+add_number(Holds *holds, int32 nhs_number, int64 hold_id)
+{
+	NumberHold *entry;
+	bool		found;
+
+	if (holds->on_numbers == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(int32), .entrysize = sizeof(NumberHold),
+		.hcxt = CurrentMemoryContext};
+
+		holds->on_numbers = hash_create("cpis holds on numbers", 64, &control,
+										HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(holds->on_numbers, &nhs_number, HASH_ENTER, &found);
+	entry->hold_id = hold_id;
+}
+
+static void
+add_authority(Holds *holds, const char *local_authority, int64 hold_id)
+{
+	AuthorityHold *entry;
+	bool		found;
+
+	if (holds->on_authorities == NULL)
+	{
+		HASHCTL		control = {.keysize = LOCAL_AUTHORITY_LENGTH + 1,
+			.entrysize = sizeof(AuthorityHold),
+		.hcxt = CurrentMemoryContext};
+
+		holds->on_authorities = hash_create("cpis holds on authorities", 16, &control,
+											HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	entry = hash_search(holds->on_authorities, local_authority, HASH_ENTER, &found);
+	entry->hold_id = hold_id;
+}
+
+/*
+ * Add one row of cpis.hold, unless it has been released.
+ */
+static void
+add_hold(Holds *holds, HeapTuple tuple, TupleDesc descriptor)
+{
+	bool		isnull;
+	int64		hold_id = DatumGetInt64(heap_getattr(tuple, HOLD_HOLD_ID, descriptor, &isnull));
+	Datum		value;
+
+	(void) heap_getattr(tuple, HOLD_RELEASED_AT, descriptor, &isnull);
+	if (!isnull)
+		return;
+	value = heap_getattr(tuple, HOLD_NHS_NUMBER, descriptor, &isnull);
+	if (!isnull)
+	{
+		add_number(holds, DatumGetInt32(value), hold_id);
+		return;
+	}
+	value = heap_getattr(tuple, HOLD_LOCAL_AUTHORITY, descriptor, &isnull);
+	if (!isnull)
+		add_authority(holds, TextDatumGetCString(value), hold_id);
+	else
+		holds->on_everything = hold_id;
+}
+
+/*
+ * Read the holds in force.  Who must not overlook one has ShareLock on cpis.hold,
+ * and the snapshot from afterwards.
+ */
+void
+HoldsRead(Holds *holds, Snapshot snapshot)
+{
+	Relation	table = CpisTableOpen(CPIS_HOLD, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	HeapTuple	tuple;
+
+	memset(holds, 0, sizeof(Holds));
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		add_hold(holds, tuple, RelationGetDescr(table));
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+}
+
+/*
+ * The hold on a plan of this number and authority, or 0.
+ */
+int64
+HoldsFind(const Holds *holds, int32 nhs_number, const char *local_authority)
+{
+	if (holds->on_everything != 0)
+		return holds->on_everything;
+	if (holds->on_numbers != NULL)
+	{
+		NumberHold *entry = hash_search(holds->on_numbers, &nhs_number, HASH_FIND, NULL);
+
+		if (entry != NULL)
+			return entry->hold_id;
+	}
+	if (holds->on_authorities != NULL)
+	{
+		AuthorityHold *entry = hash_search(holds->on_authorities, local_authority, HASH_FIND, NULL);
+
+		if (entry != NULL)
+			return entry->hold_id;
+	}
+	return 0;
+}
+
+static void
+record(AuditEvent *event, const char *what, const char *reason)
+{
+	snprintf(event->detail, sizeof(event->detail), "%s; %s", what, reason);
+	RecordChange(event);
+}
+
+/*
+ * On what the arguments place a hold, in words, and in the event; 22023 unless it
+ * is one thing, 42704 for an unknown authority.
+ */
+static const char *
+scope_of(FunctionCallInfo fcinfo, const char *local_authority, AuditEvent *event)
+{
+	bool		on_everything = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
+
+	if ((PG_ARGISNULL(1) ? 0 : 1) + (local_authority == NULL ? 0 : 1) + (on_everything ? 1 : 0) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a hold is on one NHS number, on one local authority, or on everything")));
+	if (on_everything)
+		return "placed on everything";
+	if (local_authority != NULL)
+	{
+		Reading		reading = ReadingBegin();
+		TupleDesc	descriptor;
+
+		if (ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY, local_authority, &descriptor) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("local authority is not in the register"),
+					 errhint("See table cpis.local_authority.")));
+		ReadingEnd(&reading);
+		return psprintf("placed on local authority %s", local_authority);
+	}
+	event->has_nhs_number = true;
+	event->nhs_number = PG_GETARG_INT32(1);
+	return "placed on this NHS number";
+}
+
+/*
+ * cpis_hold_place(reason, nhs_number, local_authority, everything) -> bigint: the
+ * number of the hold.
+ */
+Datum
+cpis_hold_place(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {InvalidOid, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT8OID};
+	OwnChange	change = {0};
+	Datum		values[5];
+	char		nulls[5] = {' ', ' ', ' ', ' ', ' '};
+	AuditEvent	event;
+	char	   *reason;
+	char	   *local_authority;
+	int64		hold_id = 0;
+
+	RequestCheckCallable("cpis_hold_place()");
+	reason = ArgumentText(fcinfo, 0, "reason", true, REASON_LENGTH);
+	local_authority = ArgumentText(fcinfo, 2, "local_authority", false, LOCAL_AUTHORITY_LENGTH);
+	AuditEventInit(&event, HOLD_ACTION);
+	record(&event, scope_of(fcinfo, local_authority, &event), reason);
+
+	change.table = CpisRelationOid(CPIS_HOLD);
+	types[0] = get_atttype(change.table, HOLD_NHS_NUMBER);
+	values[0] = PG_ARGISNULL(1) ? (Datum) 0 : Int32GetDatum(PG_GETARG_INT32(1));
+	nulls[0] = PG_ARGISNULL(1) ? 'n' : ' ';
+	values[1] = local_authority == NULL ? (Datum) 0 : CStringGetTextDatum(local_authority);
+	nulls[1] = local_authority == NULL ? 'n' : ' ';
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = TimestampTzGetDatum(event.recorded_at);
+	values[4] = Int64GetDatum(event.event_id);
+	(void) OwnChangeExecute(&change,
+							"INSERT INTO cpis.hold (nhs_number, local_authority, reason, placed_at, placed_event)"
+							" VALUES ($1, $2, $3, $4, $5) RETURNING hold_id",
+							lengthof(types), types, values, nulls, &hold_id);
+	PG_RETURN_INT64(hold_id);
+}
+
+/*
+ * cpis_hold_release(hold_id, reason).  22023 where there is no such hold in force.
+ */
+Datum
+cpis_hold_release(PG_FUNCTION_ARGS)
+{
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID};
+	OwnChange	change = {0};
+	Datum		values[4];
+	AuditEvent	event;
+	char	   *reason;
+	char		what[64];
+
+	RequestCheckCallable("cpis_hold_release()");
+	reason = ArgumentText(fcinfo, 1, "reason", true, REASON_LENGTH);
+	if (PG_ARGISNULL(0))
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "hold_id", "must not be null");
+
+	/* Of two who release it, the second waits here, and then finds it released. */
+	change.table = CpisRelationOid(CPIS_HOLD);
+	values[0] = Int64GetDatum(PG_GETARG_INT64(0));
+	if (OwnChangeExecute(&change, "SELECT hold_id FROM cpis.hold WHERE hold_id = $1 AND released_at IS NULL FOR UPDATE",
+						 1, types, values, NULL, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no hold " INT64_FORMAT " in force", PG_GETARG_INT64(0))));
+
+	AuditEventInit(&event, HOLD_ACTION);
+	snprintf(what, sizeof(what), "released hold " INT64_FORMAT, PG_GETARG_INT64(0));
+	record(&event, what, reason);
+	values[1] = TimestampTzGetDatum(event.recorded_at);
+	values[2] = CStringGetTextDatum(reason);
+	values[3] = Int64GetDatum(event.event_id);
+	(void) OwnChangeExecute(&change,
+							"UPDATE cpis.hold SET released_at = $2, release_reason = $3, released_event = $4"
+							" WHERE hold_id = $1", lengthof(types), types, values, NULL, NULL);
+	PG_RETURN_VOID();
+}

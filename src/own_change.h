@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * own_change.h
+ *	  Changes of guarded tables by the extension's own functions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_OWN_CHANGE_H
+#define CPIS_OWN_CHANGE_H
+
+/* A change of rows of one table. */
+typedef struct OwnChange
+{
+	Oid			table;
+	const int64 *ids;			/* of the rows, ascending; for a table that asks */
+	int			nids;
+} OwnChange;
+
+extern uint64 OwnChangeExecute(const OwnChange *change, const char *command,
+							   int nargs, const Oid *types, const Datum *values,
+							   const char *nulls, int64 *returned);
+extern bool OwnChangeIsOf(Oid table);
+extern bool OwnChangeHas(Oid table, int64 id);
+
+#endif							/* CPIS_OWN_CHANGE_H */

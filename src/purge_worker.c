@@ -1,0 +1,273 @@
+/*-------------------------------------------------------------------------
+ *
+ * purge_worker.c
+ *	  The purge by itself.
+ *
+ * Where the library is preloaded, the postmaster starts a launcher, which is
+ * connected to no database, so that it stands in nobody's way.  When the server has
+ * started and then every cpis.purge_interval, it starts a worker in each database
+ * that accepts connections, one after the other.  The worker leaves at once unless
+ * the extension is there and cpis_purge_automatic() has switched the purge on; else
+ * it calls cpis_purge() and leaves.
+ *
+ * Both end at once when they are told to; a database with a worker in it can be
+ * dropped WITH (FORCE), or when the purge has ended or is paused.  An error ends a
+ * worker and is in the log; the launcher goes on.  Where all slots for background
+ * workers are taken, the database is left to the next round.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "own_settings.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "purge_switch.h"
+#include "purge_worker.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+/* A launcher that has failed is started again after so many seconds. */
+#define LAUNCHER_RESTART_S 60
+
+/* The longest sleep. */
+#define WAKEUP_MOST_MS 60000
+
+int			cpis_purge_interval = 3600;
+
+static bool registered = false;
+
+static void
+fill_worker(BackgroundWorker *worker, const char *function, const char *type)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker->bgw_library_name, "$libdir/cpis", sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, function, sizeof(worker->bgw_function_name));
+	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
+}
+
+/*
+ * Have the postmaster start the launcher.  While it preloads the library.
+ */
+void
+PurgeWorkerRegister(void)
+{
+	BackgroundWorker worker;
+
+	fill_worker(&worker, "cpis_purge_launcher_main", "cpis purge launcher");
+	worker.bgw_restart_time = LAUNCHER_RESTART_S;
+	RegisterBackgroundWorker(&worker);
+	registered = true;
+}
+
+/*
+ * Does this server have a launcher?
+ */
+bool
+PurgeWorkerIsRegistered(void)
+{
+	return registered;
+}
+
+/*
+ * The databases to look at, a list of OIDs, in this memory context.
+ */
+static List *
+list_databases(MemoryContext context)
+{
+	List	   *databases = NIL;
+	Relation	table;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	table = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(table, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext outer;
+
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		outer = MemoryContextSwitchTo(context);
+		databases = lappend_oid(databases, database->oid);
+		MemoryContextSwitchTo(outer);
+	}
+	table_endscan(scan);
+	table_close(table, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return databases;
+}
+
+/*
+ * Have a worker look at one database, and wait until it has left.
+ */
+static void
+look_at(Oid database)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+
+	fill_worker(&worker, "cpis_purge_worker_main", "cpis purge worker");
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+	{
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("could not start a worker to purge database %u", database),
+				 errhint("Consider increasing max_worker_processes.")));
+		return;
+	}
+	(void) WaitForBackgroundWorkerShutdown(handle);
+	pfree(handle);
+}
+
+/*
+ * Wait until the next round.  The interval may change meanwhile; 0 is for ever.
+ */
+static void
+wait_for_round(TimestampTz last_round)
+{
+	for (;;)
+	{
+		long		left = WAKEUP_MOST_MS;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (cpis_purge_interval > 0)
+		{
+			left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+												   TimestampTzPlusMilliseconds(last_round, cpis_purge_interval * INT64CONST(1000)));
+			if (left <= 0)
+				return;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, WAKEUP_MOST_MS), CPIS_WAIT_EVENT("CpisPurgeLauncherIdle"));
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
+ * Entry point of the launcher.
+ */
+void
+cpis_purge_launcher_main(Datum unused)
+{
+	MemoryContext context;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	context = AllocSetContextCreate(TopMemoryContext, "cpis purge launcher", ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		TimestampTz round = GetCurrentTimestamp();
+
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		if (cpis_purge_interval > 0)
+		{
+			List	   *databases = list_databases(context);
+			ListCell   *cell;
+
+			foreach(cell, databases)
+			{
+				CHECK_FOR_INTERRUPTS();
+				look_at(lfirst_oid(cell));
+			}
+		}
+		wait_for_round(round);
+	}
+}
+
+/*
+ * The schema of the extension's functions, quoted, where the purge is switched on in this
+ * database; else NULL.
+ */
+static char *
+find_purge(MemoryContext context)
+{
+	char	   *schema = NULL;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(get_extension_oid("cpis", true)) && PurgeIsAutomatic() && !PurgeIsPaused())
+	{
+		SPI_connect();
+		if (SPI_execute("SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
+						" WHERE extname = 'cpis'", true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+			schema = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
+															   SPI_tuptable->tupdesc, 1));
+		SPI_finish();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return schema;
+}
+
+/*
+ * Entry point of the worker.
+ */
+void
+cpis_purge_worker_main(Datum database)
+{
+	SPIExecuteOptions options = {.allow_nonatomic = true};
+	MemoryContext context;
+	char	   *schema;
+	char	   *command;
+	int			result;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	OwnSettings();
+	context = AllocSetContextCreate(TopMemoryContext, "cpis purge worker", ALLOCSET_DEFAULT_SIZES);
+
+	schema = find_purge(context);
+	if (schema == NULL)
+		proc_exit(0);
+	command = psprintf("CALL %s.cpis_purge()", schema);
+	StartTransactionCommand();
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	pgstat_report_activity(STATE_RUNNING, command);
+	result = SPI_execute_extended(command, &options);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_extended failed: %s", SPI_result_code_string(result));
+	SPI_finish();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	proc_exit(0);
+}
