@@ -42,6 +42,7 @@
 #include "own_change.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
+#include "purge.h"
 #include "purge_switch.h"
 #include "removal.h"
 #include "request.h"
@@ -467,38 +468,16 @@ run(Purge *purge)
 	end_batch(context);
 }
 
-static void
-check_arguments(FunctionCallInfo fcinfo, Purge *purge)
-{
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > BATCH_MOST)
-		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "batch_size",
-					  psprintf("must be from 1 to %d", BATCH_MOST));
-	purge->batch_size = PG_GETARG_INT32(0);
-	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
-		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "max_rate", "must be positive");
-	purge->max_rate = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
-}
-
 /*
- * cpis_purge(batch_size, max_rate): a procedure.  2D000 inside a transaction of the
- * caller's, 22023 for arguments out of range.
+ * Go through the register once.  In a transaction, outside which the caller needs
+ * nothing: it is committed.
  */
-Datum
-cpis_purge(PG_FUNCTION_ARGS)
+void
+PurgeRun(int batch_size, int max_rate)
 {
-	Purge		purge = {0};
-	Relation	plans;
+	Purge		purge = {.batch_size = batch_size, .max_rate = max_rate};
+	Relation	plans = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 
-	RequestCheckCallable("cpis_purge()");
-	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("%s cannot be called inside a transaction", "cpis_purge()"),
-				 errdetail("It commits each batch.")));
-	check_arguments(fcinfo, &purge);
-
-	plans = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 	purge.end = RelationGetNumberOfBlocks(plans);
 	table_close(plans, AccessShareLock);
 	ItemPointerSet(&purge.position, 0, 0);
@@ -513,5 +492,27 @@ cpis_purge(PG_FUNCTION_ARGS)
 			(errmsg("plans removed: " INT64_FORMAT ", failed: " INT64_FORMAT
 					", held back: " INT64_FORMAT ", locked by others: " INT64_FORMAT,
 					purge.removed, purge.failed, purge.held_back, purge.passed_over)));
+}
+
+/*
+ * cpis_purge(batch_size, max_rate): a procedure.  2D000 inside a transaction of the
+ * caller's, 22023 for arguments out of range.
+ */
+Datum
+cpis_purge(PG_FUNCTION_ARGS)
+{
+	RequestCheckCallable("cpis_purge()");
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("%s cannot be called inside a transaction", "cpis_purge()"),
+				 errdetail("It commits each batch.")));
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > BATCH_MOST)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "batch_size",
+					  psprintf("must be from 1 to %d", BATCH_MOST));
+	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "max_rate", "must be positive");
+	PurgeRun(PG_GETARG_INT32(0), PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
 	PG_RETURN_NULL();
 }

@@ -8,7 +8,7 @@
  * started and then every cpis.purge_interval, it starts a worker in each database
  * that accepts connections, one after the other.  The worker leaves at once unless
  * the extension is there and cpis_purge_automatic() has switched the purge on; else
- * it calls cpis_purge() and leaves.
+ * it purges (purge.c) and leaves.
  *
  * Both end at once when they are told to; a database with a worker in it can be
  * dropped WITH (FORCE), or when the purge has ended or is paused.  An error ends a
@@ -27,12 +27,12 @@
 #include "catalog/pg_database.h"
 #include "commands/extension.h"
 #include "compat.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "own_settings.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "purge.h"
 #include "purge_switch.h"
 #include "purge_worker.h"
 #include "storage/ipc.h"
@@ -211,29 +211,19 @@ cpis_purge_launcher_main(Datum unused)
 }
 
 /*
- * The schema of the extension's functions, quoted, where the purge is switched on in this
- * database; else NULL.
+ * Is the purge switched on in this database?
  */
-static char *
-find_purge(MemoryContext context)
+static bool
+is_wanted(void)
 {
-	char	   *schema = NULL;
+	bool		result;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(get_extension_oid("cpis", true)) && PurgeIsAutomatic() && !PurgeIsPaused())
-	{
-		SPI_connect();
-		if (SPI_execute("SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"
-						" WHERE extname = 'cpis'", true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-			schema = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
-															   SPI_tuptable->tupdesc, 1));
-		SPI_finish();
-	}
+	result = OidIsValid(get_extension_oid("cpis", true)) && PurgeIsAutomatic() && !PurgeIsPaused();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return schema;
+	return result;
 }
 
 /*
@@ -242,31 +232,15 @@ find_purge(MemoryContext context)
 void
 cpis_purge_worker_main(Datum database)
 {
-	SPIExecuteOptions options = {.allow_nonatomic = true};
-	MemoryContext context;
-	char	   *schema;
-	char	   *command;
-	int			result;
-
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	OwnSettings();
-	context = AllocSetContextCreate(TopMemoryContext, "cpis purge worker", ALLOCSET_DEFAULT_SIZES);
-
-	schema = find_purge(context);
-	if (schema == NULL)
+	if (!is_wanted())
 		proc_exit(0);
-	command = psprintf("CALL %s.cpis_purge()", schema);
 	StartTransactionCommand();
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	pgstat_report_activity(STATE_RUNNING, command);
-	result = SPI_execute_extended(command, &options);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_extended failed: %s", SPI_result_code_string(result));
-	SPI_finish();
+	PurgeRun(PURGE_BATCH_SIZE, 0);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	proc_exit(0);
