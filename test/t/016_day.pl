@@ -1,0 +1,129 @@
+# Every end date from 2023 to 2029, with the clock of the server at the last minute of
+# day 365 and the first of day 366, in England: held to the one, gone with the other,
+# wherever the session is.  The server runs under libfaketime; its clock stands still
+# until the test moves it, and never goes back.  (On PostgreSQL 15 background workers,
+# forked out of a signal handler that has interrupted libfaketime, have the real clock:
+# the time of the events is not looked at.)
+
+use strict;
+use warnings;
+
+use CpisTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($first, $last) = ('2023-01-01', '2029-12-31');
+my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
+die 'libfaketime is not installed' unless defined $faketime;
+my $clock = PostgreSQL::Test::Utils::tempdir . '/clock';
+
+sub set_clock
+{
+	my ($time) = @_;
+	append_to_file("$clock.new", "$time\n");
+	rename "$clock.new", $clock or die "rename: $!";
+	return;
+}
+
+my $node = PostgreSQL::Test::Cluster->new('day');
+$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
+$node->append_conf('postgresql.conf', "timezone = 'UTC'\nfsync = off\n");
+set_clock('2023-12-31 12:00:00');
+{
+	local %ENV = (%ENV, LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
+		FAKETIME_NO_CACHE => 1, DONT_FAKE_MONOTONIC => 1, FAKETIME_DONT_FAKE_MONOTONIC => 1, TZ => 'UTC');
+	$node->start;
+}
+make_register($node, 'postgres');
+is($node->safe_psql('postgres', 'SELECT clock_timestamp()'), '2023-12-31 12:00:00+00', 'the clock is ours');
+
+# A plan for each end date, and rows of tables that DBAs have put under cpis_retain(),
+# the second by the first and the last minute of the day.
+$node->safe_psql('postgres', qq{
+	CREATE TABLE day AS
+		SELECT d::date AS ends, 2000 + row_number() OVER () AS n FROM generate_series(date '$first', date '$last', '1 day') d;
+	INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, end_date)
+		SELECT nhs_number_synthetic(n::integer), 'child_protection', 'E06000001', '2022-01-01', ends FROM day;
+	CREATE TABLE by_date AS SELECT ends FROM day;
+	CREATE TABLE by_time AS SELECT (ends + minute) AT TIME ZONE 'Europe/London' AS ends
+		FROM day, unnest(ARRAY[time '00:00', '23:59']) AS minute;
+	CREATE TRIGGER retain BEFORE DELETE ON by_date FOR EACH ROW EXECUTE FUNCTION cpis_retain('ends', '365');
+	CREATE TRIGGER retain BEFORE DELETE ON by_time FOR EACH ROW EXECUTE FUNCTION cpis_retain('ends', '365');
+});
+$node->safe_psql('postgres', q{
+	CREATE TABLE zone AS SELECT unnest(ARRAY['Pacific/Kiritimati', 'Pacific/Auckland', 'Asia/Kolkata', 'Europe/London', 'UTC',
+		'America/St_Johns', 'America/Los_Angeles', 'Etc/GMT+12']) AS name;
+	CREATE TABLE seen (ends date, held boolean, zone text, found boolean, there boolean, date_goes boolean, time_goes boolean, clock timestamptz);
+	CREATE TABLE previewed (ends date, held boolean, due bigint, due_on date);
+	CREATE FUNCTION goes(command text) RETURNS boolean LANGUAGE plpgsql AS $$
+	DECLARE
+		n integer;
+	BEGIN
+		EXECUTE command;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		RAISE EXCEPTION USING errcode = 'UX000', message = n;
+	EXCEPTION
+		WHEN SQLSTATE 'UX000' THEN RETURN CASE WHEN sqlerrm::integer > 0 THEN true END;
+		WHEN SQLSTATE '55000' THEN RETURN false;
+	END $$;
+	-- What there is to see of the plan and the rows with this end date, from every zone.
+	CREATE PROCEDURE look(day date, held boolean) LANGUAGE plpgsql AS $$
+	DECLARE
+		zone text;
+	BEGIN
+		FOR zone IN SELECT name FROM zone LOOP
+			PERFORM set_config('TimeZone', zone, true);
+			INSERT INTO seen SELECT day, held, zone,
+				EXISTS (SELECT FROM cpis_lookup((SELECT nhs_number_synthetic(d.n::integer) FROM day d WHERE d.ends = day), 'A', 'RXX', 'camhs')),
+				EXISTS (SELECT FROM cpis.plan WHERE end_date = day),
+				goes(format('DELETE FROM by_date WHERE ends = %L', day)),
+				goes(format('DELETE FROM by_time WHERE (ends AT TIME ZONE ''Europe/London'')::date = %L', day)),
+				clock_timestamp();
+		END LOOP;
+	END $$;
+	CREATE INDEX ON by_date (ends);
+	CREATE INDEX ON by_time (((ends AT TIME ZONE 'Europe/London')::date));
+	CREATE INDEX ON cpis.plan (end_date);
+	ANALYZE;
+});
+
+# The instants, in order: of each end date, first while it is held.
+my @instants = split /\n/, $node->safe_psql('postgres', q{
+	SELECT to_char((ends + days + minute) AT TIME ZONE 'Europe/London' AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ends, days = 365
+	FROM day, (VALUES (365, time '23:59'), (366, time '00:00')) AS v (days, minute) ORDER BY ends, days;
+});
+my $script = join '', map {
+	my ($time, $ends, $held) = split /\|/;
+	"\\! echo '$time' >$clock.new && mv $clock.new $clock\n"
+	  . "INSERT INTO previewed SELECT '$ends', '$held', count(*), min(due_on) FROM cpis_purge_preview(clock_timestamp());\n"
+	  . "CALL cpis_purge();\nCALL look('$ends', '$held');\n"
+} @instants;
+my $run = start_sql($node, "SET client_min_messages = warning;\nSET jit = off;\n$script", user => getpwuid $<);
+finish_sql($run);
+is($run->{err}, '', 'the clock was moved through all of it');
+
+is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT ends), count(DISTINCT zone), min(ends), max(ends) FROM seen'),
+	join('|', 2 * 8 * 2557, 2557, 8, $first, $last), 'every end date was looked at');
+is($node->safe_psql('postgres', q{
+	SELECT count(*) FROM seen WHERE clock <> ((ends + CASE WHEN held THEN 365 ELSE 366 END
+		+ CASE WHEN held THEN time '23:59' ELSE time '00:00' END) AT TIME ZONE 'Europe/London')}), 0, 'at these minutes in England');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE held AND NOT found LIMIT 5'), '', 'day 365: the look-up shows it');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE held AND NOT there LIMIT 5'), '', 'day 365: the purge does not remove it');
+is($node->safe_psql('postgres', 'SELECT * FROM previewed WHERE held AND due > 0 LIMIT 5'), '', 'day 365: it is not in the preview');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE held AND (date_goes OR time_goes) IS NOT false LIMIT 5'), '',
+	'day 365: to delete rows under cpis_retain() is refused');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE NOT held AND found LIMIT 5'), '', 'day 366: the look-up does not show it');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE NOT held AND NOT (date_goes AND time_goes) LIMIT 5'), '',
+	'day 366: rows under cpis_retain() may go');
+is($node->safe_psql('postgres', 'SELECT * FROM previewed WHERE NOT held AND (due <> 1 OR due_on <> ends + 366) LIMIT 5'), '',
+	'day 366: it is in the preview');
+is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE NOT held AND there LIMIT 5'), '', 'day 366: the purge removes it');
+is($node->safe_psql('postgres', 'SELECT count(*), min(due_on), max(due_on) FROM cpis.removal'), '2557|2024-01-02|2031-01-01',
+	'each has its certificate');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM cpis.plan'), 1001, 'and nothing else');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM cpis_retention_reconcile()'), 0, 'all agrees');
+trail_is_whole($node, 'the trail is whole');
+
+$node->stop;
+done_testing();
