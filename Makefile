@@ -48,6 +48,7 @@ OBJS = \
 	src/register.o \
 	src/relation.o \
 	src/removal.o \
+	src/removed_month.o \
 	src/request.o \
 	src/retain.o \
 	src/sha256.o \

@@ -218,6 +218,182 @@ COMMENT ON FUNCTION cpis_removal_prove(cpis.plan) IS
 	'was this very record removed? its certificate, and the proof that leads to the root in the event of the removal; no row where it was not';
 
 /*
+ * Months of the trail.  None goes unless cpis_retention_set('audit_event', ...) has
+ * set a term.
+ */
+CREATE TABLE cpis.notification_cursor (
+	local_authority text COLLATE "C" NOT NULL
+		CONSTRAINT notification_cursor_pkey PRIMARY KEY,
+	acknowledged bigint NOT NULL
+		CONSTRAINT notification_cursor_acknowledged_range CHECK (acknowledged >= 0)
+);
+REVOKE ALL ON TABLE cpis.notification_cursor FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.notification_cursor', '');
+COMMENT ON TABLE cpis.notification_cursor IS 'up to which of its notices each authority has acknowledged them; without a row, none';
+COMMENT ON COLUMN cpis.notification_cursor.local_authority IS 'the authority';
+COMMENT ON COLUMN cpis.notification_cursor.acknowledged IS 'number of the last notice acknowledged';
+
+CREATE TABLE cpis.removed_month (
+	month text COLLATE "C" NOT NULL
+		CONSTRAINT removed_month_pkey PRIMARY KEY,
+	first_event bigint NOT NULL,
+	last_event bigint NOT NULL,
+	due_on date NOT NULL,
+	retention_days integer NOT NULL,
+	removed_at timestamptz NOT NULL,
+	event_id bigint NOT NULL
+);
+REVOKE ALL ON TABLE cpis.removed_month FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.removed_month', '');
+COMMENT ON TABLE cpis.removed_month IS 'months of the trail that were removed, append-only';
+COMMENT ON COLUMN cpis.removed_month.month IS 'year and month, UTC';
+COMMENT ON COLUMN cpis.removed_month.first_event IS 'number of its first event';
+COMMENT ON COLUMN cpis.removed_month.last_event IS 'number of its last event';
+COMMENT ON COLUMN cpis.removed_month.due_on IS 'first day on which the month was not held';
+COMMENT ON COLUMN cpis.removed_month.retention_days IS 'days for which events were held';
+COMMENT ON COLUMN cpis.removed_month.removed_at IS 'when it was removed';
+COMMENT ON COLUMN cpis.removed_month.event_id IS 'event by which that was recorded';
+
+CREATE TABLE cpis.event_count (
+	month text COLLATE "C" NOT NULL,
+	action text NOT NULL,
+	outcome text NOT NULL,
+	organisation text,
+	care_setting text,
+	notify boolean,
+	events bigint NOT NULL
+);
+REVOKE ALL ON TABLE cpis.event_count FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.event_count', '');
+COMMENT ON TABLE cpis.event_count IS 'how many events there were in months of the trail that were removed, append-only';
+COMMENT ON COLUMN cpis.event_count.month IS 'year and month, UTC';
+COMMENT ON COLUMN cpis.event_count.action IS 'what was done';
+COMMENT ON COLUMN cpis.event_count.outcome IS 'found, not_found, refused or done';
+COMMENT ON COLUMN cpis.event_count.organisation IS 'ODS code of the NHS organisation';
+COMMENT ON COLUMN cpis.event_count.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.event_count.notify IS 'was the access to be notified?';
+COMMENT ON COLUMN cpis.event_count.events IS 'how many such events there were';
+
+CREATE TABLE cpis.kept_event (
+	event_id bigint NOT NULL
+		CONSTRAINT kept_event_pkey PRIMARY KEY,
+	recorded_at timestamptz NOT NULL,
+	action text NOT NULL,
+	detail text,
+	event_bytes bytea NOT NULL
+);
+REVOKE ALL ON TABLE cpis.kept_event FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.kept_event', '');
+COMMENT ON TABLE cpis.kept_event IS 'events of removed months that something leans on - removals, policies, keys - and that name no person; append-only';
+COMMENT ON COLUMN cpis.kept_event.event_id IS 'number of the event';
+COMMENT ON COLUMN cpis.kept_event.recorded_at IS 'when it was recorded';
+COMMENT ON COLUMN cpis.kept_event.action IS 'what was done';
+COMMENT ON COLUMN cpis.kept_event.detail IS 'what there is to say of it';
+COMMENT ON COLUMN cpis.kept_event.event_bytes IS 'its canonical bytes, as cpis_event_bytes() answered them';
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.removed_month
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('What was removed stays so.');
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.removed_month
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was removed stays so.');
+ALTER TABLE cpis.removed_month ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.event_count
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('What was counted stays so.');
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.event_count
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was counted stays so.');
+ALTER TABLE cpis.event_count ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.kept_event
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('The audit trail is append-only.');
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.kept_event
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('The audit trail is append-only.');
+ALTER TABLE cpis.kept_event ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+
+CREATE FUNCTION cpis.event_bytes(event_id bigint) RETURNS bytea
+	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_event_bytes';
+REVOKE ALL ON FUNCTION cpis.event_bytes(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.event_bytes(bigint) IS 'cpis_event_bytes(), for the extension itself';
+
+CREATE FUNCTION cpis.month_events(OUT partition oid, OUT first_event bigint, OUT last_event bigint)
+	RETURNS SETOF record
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_month_events';
+REVOKE ALL ON FUNCTION cpis.month_events() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.month_events() IS 'first and last event of each month that has any';
+
+CREATE FUNCTION cpis.trail_months(
+	as_of timestamptz,
+	OUT month text,
+	OUT partition oid,
+	OUT first_event bigint,
+	OUT last_event bigint,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT obstacle text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT m.month, m.partition, m.first_event, m.last_event, m.due_on, m.retention_days,
+		CASE
+			WHEN m.due_on IS NULL THEN 'no term is set'
+			WHEN (as_of AT TIME ZONE 'Europe/London')::date < m.due_on THEN 'its time has not run'
+			WHEN EXISTS (SELECT FROM cpis.month_events() o WHERE o.partition <> m.partition
+						 AND o.first_event < m.first_event) THEN 'an older month is there'
+			WHEN EXISTS (SELECT FROM cpis.month_events() o WHERE o.partition <> m.partition
+						 AND o.first_event < m.last_event) THEN 'its events and those of another month are mixed'
+			WHEN m.first_event <> (SELECT COALESCE(max(r.last_event) + 1, 0) FROM cpis.removed_month r)
+				THEN 'events before it are missing'
+			WHEN m.last_event >= (SELECT COALESCE(max(t.tile) + 1, 0) * 256 FROM cpis.ledger_tile t WHERE t.level = 0)
+				THEN 'its last event is in no full tile yet'
+			WHEN EXISTS (SELECT FROM cpis.notification n
+							LEFT JOIN cpis.notification_cursor c ON c.local_authority = n.local_authority
+						 WHERE n.event_id BETWEEN m.first_event AND m.last_event
+							AND n.notification_no > COALESCE(c.acknowledged, 0))
+				THEN 'notices of it are not acknowledged'
+			ELSE (SELECT format('hold %s', min(h.hold_id))
+				  FROM cpis.hold h
+				  WHERE h.released_at IS NULL
+					AND CASE
+						WHEN h.nhs_number IS NOT NULL THEN EXISTS (
+							SELECT FROM cpis.audit_event e
+							WHERE e.nhs_number = h.nhs_number AND e.recorded_at >= m.begins AND e.recorded_at < m.ends)
+						WHEN h.local_authority IS NOT NULL THEN EXISTS (
+							SELECT FROM cpis.notification n
+							WHERE n.local_authority = h.local_authority
+								AND n.event_id BETWEEN m.first_event AND m.last_event)
+						ELSE true END
+				  HAVING count(*) > 0)
+		END
+	FROM (
+		SELECT b.month, b.partition, b.first_event, b.last_event, b.begins, b.ends, p.retention_days,
+			((b.ends - interval '1 microsecond') AT TIME ZONE 'Europe/London')::date + p.retention_days + 1 AS due_on
+		FROM (
+			SELECT to_char(s.start, 'YYYY-MM') AS month, s.partition, s.first_event, s.last_event,
+				s.start AT TIME ZONE 'UTC' AS begins, (s.start + interval '1 month') AT TIME ZONE 'UTC' AS ends
+			FROM (
+				SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS start, e.partition, e.first_event, e.last_event
+				FROM cpis.month_events() e JOIN pg_class c ON c.oid = e.partition) AS s) AS b
+			LEFT JOIN cpis.retention_policy p ON p.kind = 'audit_event') AS m;
+END;
+REVOKE ALL ON FUNCTION cpis.trail_months(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.trail_months(timestamptz) IS 'what is behind cpis_purge_preview_months()';
+
+CREATE FUNCTION cpis_purge_preview_months(
+	as_of timestamptz = now(),
+	OUT month text,
+	OUT events bigint,
+	OUT due_on date,
+	OUT obstacle text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT m.month, m.last_event - m.first_event + 1, m.due_on, m.obstacle
+	FROM cpis.trail_months(as_of) m ORDER BY m.first_event;
+END;
+REVOKE ALL ON FUNCTION cpis_purge_preview_months(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_purge_preview_months(timestamptz) IS
+	'months of the trail, oldest first: how many events, from when on they may be removed, and what keeps them at this time (NULL: nothing does)';
+
+/*
  * What there is to see.
  */
 CREATE FUNCTION cpis.stat_retention(
@@ -289,7 +465,8 @@ BEGIN ATOMIC
 			unnest(ARRAY['own_change', 'own_change_truncate']) AS t (name)
 		UNION ALL
 		SELECT r.relation, t.name, 'refuse_change'
-		FROM (SELECT unnest(ARRAY['removal', 'notification', 'ledger', 'ledger_tile', 'checkpoint'])
+		FROM (SELECT unnest(ARRAY['removal', 'removed_month', 'event_count', 'kept_event', 'notification', 'ledger',
+				  'ledger_tile', 'checkpoint'])
 			  UNION ALL
 			  SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 			  WHERE i.inhparent = (SELECT p.oid FROM pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace
@@ -316,7 +493,9 @@ BEGIN ATOMIC
 			WHEN batch.n IS NULL THEN format('no certificate of what was announced, %s', e.detail)
 			ELSE 'the certificates are not those that the event announced' END,
 		COALESCE(e.event_id, batch.event_id), e.event_id IS NOT NULL AND batch.n IS NULL
-	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal') AS e
+	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal' AND starts_with(a.detail, 'plans: ')
+		  UNION ALL
+		  SELECT k.event_id, k.detail FROM cpis.kept_event k WHERE k.action = 'removal' AND starts_with(k.detail, 'plans: ')) AS e
 		FULL JOIN (
 			SELECT s.event_id, count(*), tree.root
 			FROM (SELECT r.event_id, array_agg(cpis.removal_bytes(r.kind, r.local_authority, r.due_on, r.retention_days, r.commitment)
@@ -333,7 +512,8 @@ BEGIN ATOMIC
 		p.event_id, false
 	FROM cpis.retention_policy p
 	WHERE NOT EXISTS (
-		SELECT FROM cpis.audit_event e
+		SELECT FROM (SELECT a.event_id, a.recorded_at, a.action, a.detail FROM cpis.audit_event a
+					 UNION ALL SELECT k.event_id, k.recorded_at, k.action, k.detail FROM cpis.kept_event k) AS e
 		WHERE e.event_id = p.event_id AND e.recorded_at = p.set_at AND e.action = 'retention'
 			AND starts_with(e.detail, format('%s: %s instead of ', p.kind, COALESCE(p.retention_days || ' days', 'without end'))))
 	UNION ALL
@@ -353,7 +533,8 @@ BEGIN ATOMIC
 				ELSE 'everything' END, h.reason)),
 			('released', h.released_event, h.released_at, format('released hold %s; %s', h.hold_id, h.release_reason)))
 			AS act (done, event_id, at, detail)
-	WHERE act.event_id IS NOT NULL
+	-- Events of holds name a person, and go with their month.
+	WHERE act.event_id >= (SELECT COALESCE(max(r.last_event) + 1, 0) FROM cpis.removed_month r)
 		AND NOT EXISTS (
 			SELECT FROM cpis.audit_event e
 			WHERE e.event_id = act.event_id AND e.recorded_at = act.at AND e.action = 'hold' AND e.detail = act.detail
@@ -362,7 +543,16 @@ BEGIN ATOMIC
 	SELECT format('a hold is not as was announced: %s', e.detail), e.event_id, true
 	FROM cpis.audit_event e
 	WHERE e.action = 'hold'
-		AND NOT EXISTS (SELECT FROM cpis.hold h WHERE e.event_id IN (h.placed_event, h.released_event));
+		AND NOT EXISTS (SELECT FROM cpis.hold h WHERE e.event_id IN (h.placed_event, h.released_event))
+	UNION ALL
+	-- Events that were kept against the ledger, and what their columns say against their bytes.
+	SELECT 'the event that was kept is not the one in the ledger', k.event_id, false
+	FROM cpis.kept_event k
+		LEFT JOIN cpis.ledger_tile t ON t.level = 0 AND t.tile = k.event_id / 256
+	WHERE substr(t.hashes, (k.event_id % 256)::integer * 32 + 1, 32)
+			IS DISTINCT FROM sha256('\x00'::bytea || k.event_bytes)
+		OR position('\x03'::bytea || int4send(octet_length(k.action)) || convert_to(k.action, 'UTF8') IN k.event_bytes) = 0
+		OR position('\x18'::bytea || int4send(octet_length(k.detail)) || convert_to(k.detail, 'UTF8') IN k.event_bytes) = 0;
 END;
 REVOKE ALL ON FUNCTION cpis_retention_reconcile() FROM PUBLIC;
 COMMENT ON FUNCTION cpis_retention_reconcile() IS

@@ -12,7 +12,9 @@
  *
  * Events are read by the index on their numbers.  That nothing is hidden from it
  * is known by counting: every number being there once, there are as many rows in
- * the tables as numbers, or some that no number leads to.
+ * the tables as numbers, or some that no number leads to.  Of months that have been
+ * removed (removed_month.c) the tiles are verified, which stay, and that the removal
+ * was recorded.
  *
  * Everything is read under the caller's snapshot, which the workers share, as
  * they do his transaction: he sees what he himself has changed and not
@@ -38,6 +40,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "removed_month.h"
 #include "spin_wait.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -224,6 +227,7 @@ verify_rest(VerifyShared *shared, uint64 notices)
 	if (!VerifyHasProblem(verifier) && shared->whole)
 	{
 		VerifyNoOtherEvents(verifier);
+		VerifyRemovedMonths(verifier);
 		VerifyUpperTiles(verifier);
 		VerifyKeyEvents(verifier);
 		VerifyLedgerCounts(verifier);
@@ -286,6 +290,7 @@ make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
 	LedgerLockToRead();
 	reading = LedgerReadingBegin(GetActiveSnapshot(), false);
 	plan->tree_size = LedgerTreeSize(reading);
+	plan->floor = RemovedMonthsFloor(reading->snapshot);
 	LedgerReadingEnd(reading);
 
 	plan->first = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
@@ -297,6 +302,11 @@ make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there are no such events"),
 				 errdetail("The ledger has " INT64_FORMAT " events, numbered from 0.", plan->tree_size)));
+	if (!plan->whole && plan->first < plan->floor)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there are no such events"),
+				 errdetail("Events below " INT64_FORMAT " have been removed, for their time has run.", plan->floor)));
 
 	if (!pg_strong_random(random, sizeof(random)))
 		ereport(ERROR,

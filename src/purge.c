@@ -45,6 +45,7 @@
 #include "purge.h"
 #include "purge_switch.h"
 #include "removal.h"
+#include "removed_month.h"
 #include "request.h"
 #include "retention.h"
 #include "spin_wait.h"
@@ -437,7 +438,8 @@ end_batch(MemoryContext context)
 }
 
 /*
- * All batches, until the end of the table or until somebody pauses the purge.
+ * All batches, until the end of the table or until somebody pauses the purge; then
+ * the months of the trail whose time has run.
  */
 static void
 run(Purge *purge)
@@ -466,6 +468,12 @@ run(Purge *purge)
 	begin_batch(purge);
 	clear_failures();
 	end_batch(context);
+	do
+	{
+		begin_batch(purge);
+		more = !PurgeIsPaused() && RemovedMonthNext();
+		end_batch(context);
+	} while (more);
 }
 
 /*

@@ -50,6 +50,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_CHECKPOINT] = "checkpoint",
 	[CPIS_HOLD] = "hold",
 	[CPIS_REMOVAL] = "removal",
+	[CPIS_REMOVED_MONTH] = "removed_month",
 	[CPIS_PURGE_FAILURE] = "purge_failure",
 	[CPIS_PURGE_SWITCH] = "purge_switch",
 	[CPIS_LOCAL_AUTHORITY_PKEY] = "local_authority_pkey",

@@ -28,6 +28,7 @@ typedef struct VerifyShared
 	int64		first;			/* events from this one ... */
 	int64		end;			/* ... up to but not this one */
 	int64		tree_size;
+	int64		floor;			/* events below it have been removed */
 	bool		whole;			/* is that the whole trail? */
 	FingerprintKey key;
 
@@ -78,6 +79,7 @@ extern bool VerifyIsKeyEvent(const TupleTableSlot *slot);
 extern void VerifyNoOtherEvents(Verifier *verifier);
 extern void VerifyCountEvents(Verifier *verifier);
 extern void VerifyUpperTiles(Verifier *verifier);
+extern void VerifyRemovedMonths(Verifier *verifier);
 extern void VerifyKeyEvents(Verifier *verifier);
 extern void VerifyLedgerCounts(Verifier *verifier);
 extern uint64 VerifyNoticesRead(Verifier *verifier);

@@ -248,16 +248,39 @@ verify_parent(Verifier *verifier, int level, int64 number)
 }
 
 /*
+ * Verify the tiles of events that have been removed, up to but not "end", which are
+ * all full; false after a problem.
+ */
+static bool
+verify_bare_tiles(Verifier *verifier, int64 first, int64 end)
+{
+	LedgerTile	tile;
+
+	for (int64 number = first / MERKLE_TILE_WIDTH; number * MERKLE_TILE_WIDTH < end; number++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		LedgerReadTile(verifier->reading, 0, number, &tile);
+		if (!tile_is_sound(verifier, 0, number, number * MERKLE_TILE_WIDTH, &tile))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Verify events of one chunk, and the tiles that are full with them.
  */
 void
 VerifyEvents(Verifier *verifier, int64 first, int64 end)
 {
-	bool		whole;
+	int64		present = Max(first, Min(verifier->shared->floor, end));
+	bool		whole = verify_bare_tiles(verifier, first, present);
 
-	EventScanBegin(verifier->trail, first, end);
-	whole = verify_rows(verifier, first, end);
-	EventScanEnd(verifier->trail);
+	if (whole && present < end)
+	{
+		EventScanBegin(verifier->trail, present, end);
+		whole = verify_rows(verifier, present, end);
+		EventScanEnd(verifier->trail);
+	}
 	if (whole && first % VERIFY_CHUNK == 0 && end - first == VERIFY_CHUNK)
 		verify_parent(verifier, 1, first / VERIFY_CHUNK);
 }
@@ -335,8 +358,9 @@ find_number_outside(Verifier *verifier, int64 *event_id)
 	{
 		const EventMonth *month = &trail->months[i];
 
-		*event_id = month->lowest < 0 ? month->lowest : month->highest;
-		if (month->has_numbers && (*event_id < 0 || *event_id >= verifier->shared->tree_size))
+		*event_id = month->lowest < verifier->shared->floor ? month->lowest : month->highest;
+		if (month->has_numbers &&
+			(*event_id < verifier->shared->floor || *event_id >= verifier->shared->tree_size))
 			return true;
 	}
 	return false;
@@ -351,9 +375,10 @@ VerifyNoOtherEvents(Verifier *verifier)
 {
 	VerifyShared *shared = verifier->shared;
 	int64		last_event = Max(shared->tree_size - 1, 0);
+	int64		events = shared->tree_size - shared->floor;
 	int64		event_id;
 
-	if (shared->event_rows == shared->tree_size)
+	if (shared->event_rows == events)
 		return;
 	if (find_number_outside(verifier, &event_id))
 		VerifyProblem(verifier, last_event, "there is an event with the number " INT64_FORMAT, event_id);
@@ -362,5 +387,5 @@ VerifyNoOtherEvents(Verifier *verifier)
 	else
 		VerifyProblem(verifier, last_event,
 					  "rows that the index on event numbers does not have: " INT64_FORMAT,
-					  shared->event_rows - shared->tree_size);
+					  shared->event_rows - events);
 }

@@ -60,6 +60,18 @@ make_counts(void)
 }
 
 /*
+ * Is a notice of this event one to verify?  One of an event that has been removed is
+ * not, but for its number.
+ */
+static bool
+is_verified(const VerifyShared *shared, int64 event_id)
+{
+	if (shared->whole)
+		return event_id < 0 || event_id >= shared->floor;
+	return event_id >= shared->first && event_id < shared->end;
+}
+
+/*
  * Take one notice into account.
  */
 static void
@@ -83,7 +95,7 @@ read_notice(const Verifier *verifier, const TupleTableSlot *slot,
 		count->notices = found ? count->notices + 1 : 1;
 		notices->numbers = fingerprint_add(&shared->key, notices->numbers, item);
 	}
-	if (shared->whole || (event_id >= shared->first && event_id < shared->end))
+	if (is_verified(shared, event_id))
 		notices->in_range = fingerprint_add(&shared->key, notices->in_range,
 											fingerprint_number(&shared->key, item, event_id));
 }
@@ -260,8 +272,7 @@ find_extra(Verifier *verifier, Relation table)
 		event_id = DatumGetInt64(slot->tts_values[NOTIFICATION_EVENT_ID - 1]);
 		MemoryContextSwitchTo(context);
 
-		if ((verifier->shared->whole ||
-			 (event_id >= verifier->shared->first && event_id < verifier->shared->end)) &&
+		if (is_verified(verifier->shared, event_id) &&
 			!event_tells_of(verifier, event_id, &notice))
 			VerifyProblem(verifier, Max(event_id, 0),
 						  "notice " INT64_FORMAT " of authority %.*s is of no event",

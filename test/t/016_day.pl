@@ -1,41 +1,17 @@
 # Every end date from 2023 to 2029, with the clock of the server at the last minute of
 # day 365 and the first of day 366, in England: held to the one, gone with the other,
-# wherever the session is.  The server runs under libfaketime; its clock stands still
-# until the test moves it, and never goes back.  (On PostgreSQL 15 background workers,
-# forked out of a signal handler that has interrupted libfaketime, have the real clock:
-# the time of the events is not looked at.)
+# wherever the session is.  The clock of the server stands still until the test moves it.
 
 use strict;
 use warnings;
 
 use CpisTest;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TestClock;
 
 my ($first, $last) = ('2023-01-01', '2029-12-31');
-my ($faketime) = glob '/usr/lib/*/faketime/libfaketime.so.1';
-die 'libfaketime is not installed' unless defined $faketime;
-my $clock = PostgreSQL::Test::Utils::tempdir . '/clock';
-
-sub set_clock
-{
-	my ($time) = @_;
-	append_to_file("$clock.new", "$time\n");
-	rename "$clock.new", $clock or die "rename: $!";
-	return;
-}
-
-my $node = PostgreSQL::Test::Cluster->new('day');
-$node->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
-$node->append_conf('postgresql.conf', "timezone = 'UTC'\nfsync = off\n");
-set_clock('2023-12-31 12:00:00');
-{
-	local %ENV = (%ENV, LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock,
-		FAKETIME_NO_CACHE => 1, DONT_FAKE_MONOTONIC => 1, FAKETIME_DONT_FAKE_MONOTONIC => 1, TZ => 'UTC');
-	$node->start;
-}
-make_register($node, 'postgres');
+my $node = new_clocked_server('day', '2023-12-31 12:00:00', "fsync = off\n");
 is($node->safe_psql('postgres', 'SELECT clock_timestamp()'), '2023-12-31 12:00:00+00', 'the clock is ours');
 
 # A plan for each end date, and rows of tables that DBAs have put under cpis_retain(),
@@ -95,7 +71,7 @@ my @instants = split /\n/, $node->safe_psql('postgres', q{
 });
 my $script = join '', map {
 	my ($time, $ends, $held) = split /\|/;
-	"\\! echo '$time' >$clock.new && mv $clock.new $clock\n"
+	move_clock_command($time)
 	  . "INSERT INTO previewed SELECT '$ends', '$held', count(*), min(due_on) FROM cpis_purge_preview(clock_timestamp());\n"
 	  . "CALL cpis_purge();\nCALL look('$ends', '$held');\n"
 } @instants;
@@ -119,8 +95,9 @@ is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE NOT held AND NOT (date
 is($node->safe_psql('postgres', 'SELECT * FROM previewed WHERE NOT held AND (due <> 1 OR due_on <> ends + 366) LIMIT 5'), '',
 	'day 366: it is in the preview');
 is($node->safe_psql('postgres', 'SELECT * FROM seen WHERE NOT held AND there LIMIT 5'), '', 'day 366: the purge removes it');
-is($node->safe_psql('postgres', 'SELECT count(*), min(due_on), max(due_on) FROM cpis.removal'), '2557|2024-01-02|2031-01-01',
-	'each has its certificate');
+is($node->safe_psql('postgres', q{
+	SELECT count(*), min(due_on), max(due_on), bool_and(removed_at = due_on::timestamp AT TIME ZONE 'Europe/London') FROM cpis.removal}),
+	'2557|2024-01-02|2031-01-01|t', 'each has its certificate, of its first minute');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM cpis.plan'), 1001, 'and nothing else');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM cpis_retention_reconcile()'), 0, 'all agrees');
 trail_is_whole($node, 'the trail is whole');

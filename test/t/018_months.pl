@@ -1,0 +1,168 @@
+# The trail's own retention: whole months go when their time has run and nothing
+# keeps them, and everything that is left can still be proved.
+
+use strict;
+use warnings;
+
+use CpisTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TestClock;
+
+my $node = new_clocked_server('months', '2024-01-10 12:00:00');
+
+sub answer
+{
+	my ($sql, $database) = @_;
+	return $node->safe_psql($database // 'postgres', $sql);
+}
+
+# Look children up so many times.
+sub look_up
+{
+	my ($n) = @_;
+	answer("SELECT count(*) FROM generate_series(1, $n) n, LATERAL cpis_lookup(nhs_number_synthetic(n::integer), 'A', 'RXX', 'nhs_111')");
+	return;
+}
+
+# What keeps each month.
+sub months
+{
+	return answer('SELECT month, events, due_on, obstacle FROM cpis_purge_preview_months()');
+}
+
+sub purge
+{
+	my ($rc, $out, $err) = $node->psql('postgres', 'CALL cpis_purge()');
+	return join ', ', map { s/\.$//r } $err =~ /NOTICE:  (month [^\n]*)/g;
+}
+
+look_up(300);
+is(months(), '2024-01|300||no term is set', 'without a term, months stay');
+set_clock('2024-02-10 12:00:00');
+look_up(100);
+my $witness = answer('SELECT cpis_checkpoint()');
+my ($rc, $out, $err) = $node->psql('postgres', "SELECT cpis_retention_set('audit_event', 30)");
+like($err, qr/needs a reason/, 'a term, where there was none, needs a reason');
+answer("SELECT cpis_retention_set('audit_event', 30, 'agreed with the information governance board')");
+is(months(), "2024-01|300|2024-03-02|its time has not run\n2024-02|101|2024-03-31|its time has not run", 'its time has not run');
+set_clock('2024-03-01 23:59:59');
+is(purge(), '', 'on the last day it stays');
+is(answer('SELECT count(*) FROM cpis.removed_month'), 0, 'nothing is removed');
+set_clock('2024-03-02 00:00:00');
+is(months(), "2024-01|300|2024-03-02|its last event is in no full tile yet\n2024-02|101|2024-03-31|its time has not run", 'the last tile must be full');
+is(purge(), '', 'and until then the month stays');
+look_up(400);
+is((split /\n/, months())[0], '2024-01|300|2024-03-02|notices of it are not acknowledged', 'notices must be acknowledged');
+answer(q{
+	INSERT INTO cpis.notification_cursor
+		SELECT local_authority, max(notification_no) - 1 FROM cpis.notification WHERE event_id < 300 GROUP BY local_authority});
+is((split /\n/, months())[0], '2024-01|300|2024-03-02|notices of it are not acknowledged', 'to the last one');
+is(purge(), '', 'and until then the month stays');
+answer('UPDATE cpis.notification_cursor SET acknowledged = acknowledged + 1');
+is((split /\n/, months())[0], '2024-01|300|2024-03-02|', 'now nothing keeps it');
+foreach my $hold ('nhs_number => nhs_number_synthetic(7)', "local_authority => 'E06000002'", 'everything => true')
+{
+	my $id = answer("SELECT cpis_hold_place('inquiry', $hold)");
+	is((split /\n/, months())[0], "2024-01|300|2024-03-02|hold $id", "a hold does: $hold");
+	is(purge(), '', 'and until it is released the month stays');
+	answer("SELECT cpis_hold_release($id, 'over')");
+}
+my $other = answer("SELECT cpis_hold_place('about somebody else', nhs_number => nhs_number_synthetic(700))");
+is((split /\n/, months())[0], '2024-01|300|2024-03-02|', 'one on somebody else does not');
+
+# Somebody reads the trail, as pg_dump does.
+my $reader = start_sql($node, "BEGIN; SELECT count(*) FROM cpis.audit_event; SELECT pg_sleep(600);", user => getpwuid $<, application_name => 'reader');
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'reader' AND query LIKE '%pg_sleep%' AND wait_event = 'PgSleep'})
+  or die 'the reader does not read';
+is(purge(), 'month 2024-01 of the trail is in use, and left to the next purge', 'it is not waited for');
+look_up(1);
+answer(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reader'});
+finish_sql($reader);
+
+my $proof = answer('SELECT cpis_tlog_proof(5)');
+my $events = answer('SELECT count(*) FROM cpis.audit_event');
+my $bytes = answer('SELECT cpis_event_bytes(5)');
+is(purge(), 'month 2024-01 of the trail removed', 'then it goes');
+is(answer('SELECT month, first_event, last_event, due_on, retention_days FROM cpis.removed_month'), '2024-01|0|299|2024-03-02|30', 'what was removed is noted');
+is(answer(q{SELECT e.detail, e.recorded_at = m.removed_at FROM cpis.removed_month m JOIN cpis.audit_event e USING (event_id)}),
+	'month: 2024-01, events: up to 299|t', 'and recorded');
+is(answer('SELECT min(event_id), count(*) FROM cpis.audit_event'), '300|' . ($events + 1 - 300), 'its events are gone, and no others');
+is(answer(q{SELECT to_regclass('cpis.audit_event_2024_01')}), '', 'with their table');
+is(answer('SELECT action, outcome, organisation, care_setting, notify, events FROM cpis.event_count'), 'lookup|found|RXX|nhs_111|t|300', 'their count is kept');
+is(answer('SELECT count(*) FROM cpis.notification WHERE event_id < 300'), 301, 'so are the notices');
+
+# What is left holds.
+sub whole
+{
+	my ($name, $database) = @_;
+	is(answer('SELECT event_id, problem FROM cpis_audit_verify()', $database), '|', "$name: the trail is whole");
+	is(answer('SELECT * FROM cpis_retention_reconcile() WHERE NOT uncommitted', $database), '', "$name: all agrees");
+	return;
+}
+whole('afterwards');
+is(answer('SELECT checked FROM cpis_audit_verify()'), answer('SELECT count(*) FROM cpis.audit_event'), 'what is there is verified');
+is(answer('SELECT checked, problem FROM cpis_audit_verify(300, 400)'), '101|', 'a part, too');
+($rc, $out, $err) = $node->psql('postgres', 'SELECT * FROM cpis_audit_verify(299, 400)');
+like($err, qr/Events below 300 have been removed/, 'a part that is gone is said to be');
+is(answer("SELECT cpis_checkpoint_compare(\$\$$witness\n\$\$)"), 'consistent', 'a checkpoint from before is consistent');
+is(answer(q{
+	SELECT count(*) FROM cpis.audit_event e, (SELECT decode(split_part(cpis_checkpoint(), E'\n', 3), 'base64') AS root) c,
+			(SELECT max(event_id) + 1 AS size FROM cpis.audit_event) s
+		WHERE NOT cpis_verify_inclusion(cpis_event_bytes(event_id), event_id, size, cpis_inclusion_proof(event_id, size), root)}), 0,
+	'every event left is proved');
+is(answer(qq{
+	SELECT cpis_verify_inclusion('$bytes', 5, size, cpis_inclusion_proof(5, size), root)
+	FROM (SELECT decode(split_part(cpis_checkpoint(), E'\\n', 3), 'base64') AS root) c, (SELECT max(event_id) + 1 AS size FROM cpis.audit_event) s}), 't',
+	'and so is one that was removed, for who has kept it');
+
+# The next writer goes on.
+$node->stop;
+start_clocked($node);
+look_up(10);
+whole('after a restart');
+my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
+$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'dump');
+answer('CREATE DATABASE restored');
+$node->command_ok([ 'pg_restore', '--single-transaction', '-d', $node->connstr('restored'), $dump ], 'restore');
+whole('restored', 'restored');
+answer(q{SELECT cpis_flag(nhs_number_synthetic(1), 'A', 'RXX', 'camhs')}, 'restored');
+whole('restored, after one more event', 'restored');
+
+# Who pretends that a removal was recorded, or changes what is left of it, shows.
+foreach my $try (
+	[ qr/^0\|the event is missing/, 'DELETE FROM cpis.removed_month' ],
+	[ qr/nothing has recorded the removal/, "INSERT INTO cpis.removed_month SELECT '2024-02', 300, 310, due_on, 30, removed_at, event_id FROM cpis.removed_month" ],
+	[ qr/nothing has recorded the removal/, 'UPDATE cpis.removed_month SET event_id = event_id - 1' ],
+	[ qr/event.* missing|nothing has recorded|number 300/, 'UPDATE cpis.removed_month SET last_event = 300' ],
+	[ qr/nothing has recorded the removal/, 'UPDATE cpis.removed_month SET first_event = 1' ],
+	[ qr/^0\|tile 0 of level 0 has been changed/, q{ALTER TABLE cpis.ledger_tile DISABLE TRIGGER append_only; UPDATE cpis.ledger_tile SET hashes = set_byte(hashes, 40, get_byte(hashes, 40) # 1) WHERE tile = 0 AND level = 0} ],
+	[ qr/tile 0 of level 0 is missing/, q{ALTER TABLE cpis.ledger_tile DISABLE TRIGGER append_only; DELETE FROM cpis.ledger_tile WHERE tile = 0 AND level = 0} ],
+	[ qr/there is an event with the number 17/, q{ALTER TABLE cpis.audit_event_2024_02 DISABLE TRIGGER append_only; CREATE TEMP TABLE one AS SELECT * FROM cpis.audit_event_2024_02 LIMIT 1;
+		UPDATE one SET event_id = 17; INSERT INTO cpis.audit_event_2024_02 TABLE one} ],
+	[ qr/event is missing/, q{ALTER TABLE cpis.audit_event_2024_02 DISABLE TRIGGER append_only; DELETE FROM cpis.audit_event_2024_02 WHERE event_id = 300} ],
+	[ qr/event is missing/, 'DROP TABLE cpis.audit_event_2024_02' ],
+	[ qr/gap in their numbers/, q{ALTER TABLE cpis.notification DISABLE TRIGGER append_only; DELETE FROM cpis.notification WHERE event_id = 3} ])
+{
+	my ($expected, $sql) = @$try;
+	($rc, $out, $err) = $node->psql('restored', "BEGIN; ALTER TABLE cpis.removed_month DISABLE TRIGGER append_only; $sql; SELECT event_id, problem FROM cpis_audit_verify(); ROLLBACK;", on_error_stop => 1);
+	like($out . $err, $expected, $sql);
+}
+
+# The next month, and the one after it, in one purge; what others lean on is kept.
+answer("SELECT cpis_hold_release($other, 'over')");
+set_clock('2024-05-20 12:00:00');
+look_up(600);
+answer(q{UPDATE cpis.notification_cursor SET acknowledged = 1000000});
+is(purge(), 'month 2024-02 of the trail removed, month 2024-03 of the trail removed', 'two months in one purge');
+is(answer('SELECT count(*) > 0, bool_and(action IN (\'key\', \'purge\', \'removal\', \'retention\')) FROM cpis.kept_event'), 't|t', 'events that others lean on are kept');
+whole('two months later');
+is(answer('SELECT sum(events) FROM cpis.event_count'), answer('SELECT min(event_id) FROM cpis.audit_event'), 'every event was counted');
+($rc, $out, $err) = $node->psql('postgres', q{BEGIN; ALTER TABLE cpis.kept_event DISABLE TRIGGER append_only;
+	UPDATE cpis.kept_event SET detail = replace(detail, '30', '31') WHERE action = 'retention'; SELECT problem FROM cpis_retention_reconcile(); ROLLBACK});
+like($out, qr/the event that was kept is not the one in the ledger/, 'and cannot be changed unseen');
+answer("SELECT cpis_retention_set('audit_event', NULL)");
+is((split /\n/, months())[0], (split /\|/, months())[0] . '|' . (split /\|/, months())[1] . '||no term is set', 'the term can be taken away');
+
+$node->stop;
+done_testing();
