@@ -244,12 +244,27 @@ END
 $$;
 SELECT is(problem_of_part('DELETE FROM cpis.ledger_tile', :tile + 5, :tile + 9), :tile || ': tile ' || :tile / 256 || ' of level 0 is missing', 'a part inside a tile that is missing');
 SELECT is(problem_of_part('DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile <> ' || :tile / 256, :tile + 5, :tile + 9), 'whole', 'or that is there');
--- Tables that are no longer as the extension made them.
+-- Tables that are no longer as the extension made them: first without the functions in
+-- SQL, which would not let them be changed.
+CREATE FUNCTION unbind() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	routine regprocedure;
+BEGIN
+	ALTER EXTENSION cpis DROP VIEW cpis_stat_retention;
+	FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+		WHERE p.prosqlbody IS NOT NULL AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') LOOP
+		EXECUTE 'ALTER EXTENSION cpis DROP FUNCTION ' || routine;
+	END LOOP;
+	SET LOCAL client_min_messages = error;
+	DROP FUNCTION cpis.trail_months CASCADE;
+	DROP FUNCTION cpis_retention_reconcile;
+END
+$$;
 SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', NULL, command) FROM (VALUES
-	('ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
-	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
+	('SELECT unbind(); ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
+	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('SELECT unbind(); ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
 	('ALTER TABLE cpis.ledger DROP created_at'), ('ALTER TABLE cpis.audit_event ALTER leaf_hash TYPE integer USING 1'),
-	('ALTER TABLE cpis.audit_event ADD more text'), ('ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER EXTENSION cpis DROP FUNCTION cpis_retention_reconcile(); ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
+	('ALTER TABLE cpis.audit_event ADD more text'), ('SELECT unbind(); ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
 	('ALTER TABLE cpis.ledger RENAME TO was_ledger; CREATE VIEW cpis.ledger AS SELECT * FROM cpis.was_ledger'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile DESC, root)'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile)'),
@@ -338,6 +353,6 @@ SELECT origin LIKE 'cpis/%' AS named, tree_size > 600 AS grown, checkpoint_tree_
 SELECT cpis_checkpoint();
 RESET ROLE;
 DROP TABLE kept, change;
-DROP FUNCTION tampered, problem_of_part, seal_again, forge, root_of_first, tree_root, note_line;
+DROP FUNCTION unbind, tampered, problem_of_part, seal_again, forge, root_of_first, tree_root, note_line;
 DROP PROCEDURE look_up_often;
 DROP EXTENSION pgtap;
