@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(cpis_purge_preview);
 
 /*
  * Begin to read, with the newest snapshot.  Who is going to remove what it finds
- * has ShareLock on cpis.hold.
+ * has ShareLock on cpis.retention_policy and cpis.hold.
  */
 void
 DueSieveBegin(DueSieve *sieve, DateADT today)

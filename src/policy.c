@@ -9,7 +9,8 @@
  *
  * Setting takes ShareRowExclusiveLock on cpis.retention_policy to the end of the
  * transaction, so that of two who set at once the second knows what the first has
- * done.  Look-ups and purge read on.  An error leaves the policy as it was.
+ * done, and the purge waits for either.  Look-ups read on.  An error leaves the policy
+ * as it was.
  *
  *-------------------------------------------------------------------------
  */

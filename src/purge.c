@@ -6,8 +6,9 @@
  * The procedure goes through cpis.plan once, from its beginning to where it ended
  * when the purge began, in batches.  Each batch is a transaction of its own:
  *
- *	1. lock cpis.plan (RowExclusive) and cpis.hold (Share), in this order, which is
- *	   that of DROP EXTENSION; who is just placing a hold is waited for;
+ *	1. lock cpis.retention_policy (Share), cpis.plan (RowExclusive) and cpis.hold
+ *	   (Share), in this order, which is that of DROP EXTENSION; who is just setting a
+ *	   term or placing a hold is waited for;
  *	2. find plans that are due (due.c), lock their rows, and pass over those that
  *	   others have locked: they are found again by the next purge;
  *	3. delete them.  Where that fails - a foreign key or a trigger of somebody's -
@@ -339,10 +340,12 @@ remove_plans(Purge *purge, const Batch *batch, int first, int n)
 static bool
 purge_batch(Purge *purge)
 {
-	Relation	plans = CpisTableOpen(CPIS_PLAN, RowExclusiveLock);
+	Relation	plans;
 	Batch		batch = {0};
 	bool		more;
 
+	LockRelationOid(CpisRelationOid(CPIS_RETENTION_POLICY), ShareLock);
+	plans = CpisTableOpen(CPIS_PLAN, RowExclusiveLock);
 	LockRelationOid(CpisRelationOid(CPIS_HOLD), ShareLock);
 	batch.tids = palloc(purge->batch_size * sizeof(ItemPointerData));
 	batch.plan_ids = palloc(purge->batch_size * sizeof(int64));

@@ -237,6 +237,7 @@ cpis_purge_worker_main(Datum database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	OwnSettings();
+	SetConfigOption("application_name", "cpis purge worker", PGC_USERSET, PGC_S_OVERRIDE);
 	if (!is_wanted())
 		proc_exit(0);
 	StartTransactionCommand();

@@ -326,6 +326,7 @@ RemovedMonthNext(void)
 	DueMonth	locked;
 	AuditEvent	event;
 
+	LockRelationOid(CpisRelationOid(CPIS_RETENTION_POLICY), ShareLock);
 	LockRelationOid(CpisRelationOid(CPIS_HOLD), ShareLock);
 	if (!find_due(&due))
 		return false;

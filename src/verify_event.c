@@ -256,6 +256,8 @@ verify_bare_tiles(Verifier *verifier, int64 first, int64 end)
 {
 	LedgerTile	tile;
 
+	if (first == end)
+		return true;
 	for (int64 number = first / MERKLE_TILE_WIDTH; number * MERKLE_TILE_WIDTH < end; number++)
 	{
 		CHECK_FOR_INTERRUPTS();
