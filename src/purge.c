@@ -518,7 +518,8 @@ cpis_purge(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 				 errmsg("%s cannot be called inside a transaction", "cpis_purge()"),
-				 errdetail("It commits each batch.")));
+				 errdetail("It commits each batch."),
+				 errhint("CALL it outside BEGIN and outside functions, and not as one of several statements in a string.")));
 	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > BATCH_MOST)
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "batch_size",
 					  psprintf("must be from 1 to %d", BATCH_MOST));

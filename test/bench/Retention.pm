@@ -32,7 +32,10 @@ sub purge_time
 {
 	my ($plans, $removed) = split /\|/, sql($database, 'SELECT (SELECT count(*) FROM cpis.plan), (SELECT count(*) FROM cpis.removal)');
 	my $began = time;
-	sql($database, 'SET client_min_messages = warning; CALL cpis_purge()');
+	{
+		local $ENV{PGOPTIONS} = '-c client_min_messages=warning';
+		sql($database, 'CALL cpis_purge()');
+	}
 	my $took = time - $began;
 	my $left = sql($database, 'SELECT (SELECT count(*) FROM cpis.plan), (SELECT count(*) FROM cpis.removal)');
 	die "after the purge there are $left plans and certificates\n" if $left ne ($plans - $due) . '|' . ($removed + $due);
@@ -63,6 +66,7 @@ sub rate_between
 		while (<$log>)
 		{
 			my (undef, undef, undef, undef, $seconds, $microseconds) = split ' ';
+			next unless defined $microseconds;    # cut off in the middle
 			my $at = $seconds + $microseconds / 1e6;
 			$n++ if $at >= $from && $at < $to;
 		}
@@ -82,7 +86,7 @@ sub purge_beside
 	{
 		exec 'pgbench', '-n', '-M', 'prepared', '-U', 'ed_app', '-c', $clients, '-j', 2, '-T', 600,
 		  '-f', "$ENV{BENCH_TOP}/test/bench/scripts/cpis.sql", '-l', "--log-prefix=$folder/log", '--sampling-rate=0.2',
-		  '-D', 'first=1', '-D', 'last=120000', '-q', $database
+		  '-D', 'first=1', '-D', 'last=120000', $database
 		  or die "cannot run pgbench: $!\n";
 	}
 	sleep 1;
