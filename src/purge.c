@@ -30,6 +30,8 @@
  */
 #include "postgres.h"
 
+#include <sys/resource.h>
+
 #include "access/table.h"
 #include "access/xact.h"
 #include "argument.h"
@@ -45,6 +47,7 @@
 #include "portability/instr_time.h"
 #include "purge.h"
 #include "purge_switch.h"
+#include "queue.h"
 #include "removal.h"
 #include "removed_month.h"
 #include "request.h"
@@ -66,6 +69,13 @@ PG_FUNCTION_INFO_V1(cpis_purge);
 /* The most records of one batch: their certificates are proved together. */
 #define BATCH_MOST 10000
 
+/*
+ * The share of one processor, in percent, that the purge takes while look-ups wait,
+ * and the longest rest between two batches.
+ */
+#define PROCESSOR_SHARE 55
+#define REST_MOST_US 100000
+
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
 
@@ -84,6 +94,13 @@ typedef struct Purge
 	int64		held_back;
 	int64		passed_over;	/* locked by others */
 } Purge;
+
+/* What has been spent when a batch begins. */
+typedef struct Effort
+{
+	instr_time	began_at;
+	int64		processor_us;
+} Effort;
 
 /* Plans of one batch, all arrays of the same length. */
 typedef struct Batch
@@ -399,6 +416,35 @@ keep_to_rate(Purge *purge)
 }
 
 /*
+ * Processor time of this process so far, in microseconds.
+ */
+static int64
+processor_time(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * INT64CONST(1000000) +
+		usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+}
+
+/*
+ * Where look-ups wait, rest until the last batch has taken no more than its share of
+ * a processor.
+ */
+static void
+give_way(const Purge *purge, const Effort *before)
+{
+	int64		wanted = (processor_time() - before->processor_us) * 100 / PROCESSOR_SHARE;
+	int64		left = wanted - microseconds_since(before->began_at);
+
+	if (purge->removed == 0 || QueueWaiting() == 0 || left <= 0)
+		return;
+	pg_usleep(Min(left, REST_MOST_US));
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
  * Forget the failures of plans that are there no more.
  */
 static void
@@ -456,6 +502,9 @@ run(Purge *purge)
 	MemoryContextSwitchTo(context);
 	while (more)
 	{
+		Effort		before = {.processor_us = processor_time()};
+
+		INSTR_TIME_SET_CURRENT(before.began_at);
 		begin_batch(purge);
 		if (PurgeIsPaused())
 		{
@@ -467,6 +516,7 @@ run(Purge *purge)
 		end_batch(context);
 		report(purge);
 		keep_to_rate(purge);
+		give_way(purge, &before);
 	}
 	begin_batch(purge);
 	clear_failures();
