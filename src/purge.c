@@ -73,8 +73,8 @@ PG_FUNCTION_INFO_V1(cpis_purge);
  * The share of one processor, in percent, that the purge takes while look-ups wait,
  * and the longest rest between two batches.
  */
-#define PROCESSOR_SHARE 55
-#define REST_MOST_US 100000
+#define PROCESSOR_SHARE 45
+#define REST_MOST_MS 100
 
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
@@ -393,6 +393,15 @@ report(Purge *purge)
 	}
 }
 
+static void
+rest(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 milliseconds, WAIT_EVENT_PG_SLEEP);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * Wait as long as max_rate asks for.
  */
@@ -406,12 +415,9 @@ keep_to_rate(Purge *purge)
 		int64		ahead = purge->removed * 1000 / purge->max_rate -
 			microseconds_since(purge->begun_at) / 1000;
 
-		CHECK_FOR_INTERRUPTS();
 		if (ahead <= 0)
 			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(ahead, 1000), WAIT_EVENT_PG_SLEEP);
-		ResetLatch(MyLatch);
+		rest(Min(ahead, 1000));
 	}
 }
 
@@ -436,12 +442,11 @@ static void
 give_way(const Purge *purge, const Effort *before)
 {
 	int64		wanted = (processor_time() - before->processor_us) * 100 / PROCESSOR_SHARE;
-	int64		left = wanted - microseconds_since(before->began_at);
+	int64		left_ms = (wanted - microseconds_since(before->began_at) + 500) / 1000;
 
-	if (purge->removed == 0 || QueueWaiting() == 0 || left <= 0)
-		return;
-	pg_usleep(Min(left, REST_MOST_US));
-	CHECK_FOR_INTERRUPTS();
+	/* Without a removal, there may be no queue to look at. */
+	if (purge->removed > 0 && left_ms > 0 && QueueWaiting() > 0)
+		rest(Min(left_ms, REST_MOST_MS));
 }
 
 /*
