@@ -95,10 +95,11 @@ CREATE TABLE cpis.removal (
 	due_on date NOT NULL,
 	retention_days integer,
 	commitment bytea NOT NULL,
-	removed_at timestamptz NOT NULL,
-	CONSTRAINT removal_pkey PRIMARY KEY (event_id, leaf_index)
+	removed_at timestamptz NOT NULL
 );
 REVOKE ALL ON TABLE cpis.removal FROM PUBLIC;
+-- Rows come in this order and stay; with a btree, the purge took a third longer.
+CREATE INDEX removal_event_id_idx ON cpis.removal USING brin (event_id);
 SELECT pg_catalog.pg_extension_config_dump('cpis.removal', '');
 COMMENT ON TABLE cpis.removal IS 'certificates: one for each record that was removed, append-only';
 COMMENT ON COLUMN cpis.removal.event_id IS 'event of the removal, which says how many records went and the root over their certificates';
