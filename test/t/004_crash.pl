@@ -114,19 +114,6 @@ sub check_gaps
 	return;
 }
 
-# Kill the postmaster and all its children at once, and let none outlive it.
-# Stopped, it forks no more while they are looked for.
-sub kill_everything
-{
-	my $postmaster = postmaster($node);
-	kill 'STOP', $postmaster;
-	my @children = children($postmaster);
-	kill 'KILL', $postmaster, @children;
-	$node->kill9;
-	bury($node, $postmaster, @children);
-	return;
-}
-
 my $seed = srand;
 note "random seed $seed";
 
@@ -135,7 +122,7 @@ subtest 'server killed at any instant: everything disclosed is recorded' => sub 
 	{
 		my @clients = start_clients("r$round");
 		usleep(int(200_000 + rand 800_000));
-		kill_everything();
+		kill_everything($node);
 		check_received("round $round", @clients);
 	}
 };

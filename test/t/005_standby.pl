@@ -114,6 +114,15 @@ subtest 'hot standby: error at once, not recorded' => sub {
 		is("$rows$sqlstate", '25006', $name);
 		note sprintf '%s: %.0f ms, psql included', $name, 1000 * (time - $start);
 	}
+	foreach my $change ('CALL cpis_purge()', q{SELECT cpis_retention_set('unborn', 400)}, q{SELECT cpis_hold_place('x', everything => true)},
+		q{SELECT cpis_hold_release(1, 'x')}, q{SELECT cpis_plan_correct(1, 'x', delete_date => current_date)}, 'SELECT cpis_purge_pause(true)')
+	{
+		my ($rc, $out, $err) = $standby->psql('postgres', $change, extra_params => [ '-v', 'VERBOSITY=sqlstate' ]);
+		like($err, qr/ERROR:\s+25006/, $change);
+	}
+	is($standby->safe_psql('postgres', q{
+		SELECT count(*) FROM cpis_purge_preview(); SELECT due, failed FROM cpis_stat_retention; SELECT count(*) FROM cpis_retention_reconcile()}),
+		"0\n0|0\n0", 'what retention has to say can be read');
 	is($standby->safe_psql('postgres', 'SELECT checked, event_id, problem FROM cpis_audit_verify()'), "$events||",
 		'trail and ledger can be verified there');
 	is($standby->safe_psql('postgres', 'SELECT cardinality(cpis_inclusion_proof(0)) > 0'), 't', 'and events be proved');

@@ -64,12 +64,7 @@ subtest 'killed at any moment, the purge goes on where it was' => sub {
 		my $run = start_sql($node, 'CALL cpis_purge(100, 20000);', user => getpwuid $<);
 		my $already = answer('SELECT count(*) FROM cpis.removal');
 		usleep(int(rand 150_000));
-		my $postmaster = postmaster($node);
-		kill 'STOP', $postmaster;
-		my @children = children($postmaster);
-		kill 'KILL', $postmaster, @children;
-		$node->kill9;
-		bury($node, $postmaster, @children);
+		kill_everything($node);
 		finish_sql($run);
 		$node->start;
 		my ($removed, $left, $again) = split /\|/, answer(q{
@@ -164,6 +159,11 @@ subtest 'who may, shows' => sub {
 		[ qr/register has \d+ plans/, 'ALTER EXTENSION cpis DROP TABLE cpis.plan; DROP TRIGGER guard ON cpis.plan; CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON cpis.plan FOR EACH ROW WHEN (false) EXECUTE FUNCTION cpis.guard_plan();'
 			. " $again; DELETE FROM cpis.plan WHERE plan_id = 1" ],
 		[ qr/plans have been changed/, "ALTER TABLE cpis.plan DISABLE TRIGGER tally_update; UPDATE cpis.plan SET local_authority = 'E06000002' WHERE plan_id = 1; ALTER TABLE cpis.plan ENABLE ALWAYS TRIGGER tally_update" ],
+		[ qr/because extension cpis requires it/, 'DROP TABLE cpis.plan' ],
+		[ qr/because extension cpis requires it/, 'DROP TABLE cpis.plan CASCADE' ],
+		[ qr/cannot truncate table "plan"/, 'TRUNCATE cpis.plan' ],
+		[ qr/cannot delete from table "plan"/, 'DELETE FROM cpis.plan' ],
+		[ qr/cannot delete from table "plan"/, 'SET LOCAL session_replication_role = replica; DELETE FROM cpis.plan' ],
 		[ qr/trigger "guard" of table "plan"/, 'ALTER TABLE cpis.plan DISABLE TRIGGER guard' ],
 		[ qr/trigger "guard" of table "plan"/, 'ALTER TABLE cpis.plan ENABLE REPLICA TRIGGER guard' ],
 		[ qr/trigger "guard" of table "plan"/, 'ALTER TABLE cpis.plan ENABLE TRIGGER guard' ],
@@ -194,6 +194,38 @@ subtest 'who may, shows' => sub {
 	cmp_ok($out =~ s/\D//gr, '>=', $DUE / 1000, 'certificates that are gone');
 	is(reconcile(), '', 'all was taken back');
 };
+
+subtest 'seen at work, cancelled, paused, and going on' => sub {
+	make_due(1000);
+	my $before = answer('SELECT count(*) FROM cpis.removal');
+	my $begin = sub {
+		my ($name) = @_;
+		my $run = start_sql($node, 'CALL cpis_purge(10, 100);', user => getpwuid $<, application_name => $name);
+		ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = '$name'"
+			  . " AND query ~ '^cpis_purge: [1-9][0-9]* plans removed, at page [0-9]+ of [0-9]+\$'"), 'it says how far it is');
+		return $run;
+	};
+	my $run = $begin->('cancelled');
+	answer(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'cancelled'});
+	is(finish_sql($run)->{states}, '57014', 'cancelled');
+	my $removed = answer('SELECT count(*) FROM cpis.removal') - $before;
+	cmp_ok($removed, '>=', 10, 'what was committed is removed');
+	cmp_ok($removed, '<', 1000, 'and no more');
+
+	$run = $begin->('paused');
+	answer('SELECT cpis_purge_pause(true)');
+	like(finish_sql($run)->{err}, qr/NOTICE: .*the purge is paused/, 'paused');
+	$removed = answer('SELECT count(*) FROM cpis.removal') - $before;
+	answer('CALL cpis_purge()');
+	is(answer('SELECT count(*) FROM cpis.removal') - $before, $removed, 'none begins');
+	answer('SELECT cpis_purge_pause(false)');
+	answer('CALL cpis_purge()');
+	is(answer('SELECT count(*) FROM cpis.removal') - $before, 1000, 'the next one goes on');
+	is(reconcile(), '', 'all agrees');
+};
+
+# So many certificates there are by now.
+$DUE += 1000;
 
 subtest 'dump and restore' => sub {
 	answer('INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, end_date)'

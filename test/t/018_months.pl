@@ -142,6 +142,7 @@ foreach my $try (
 		UPDATE one SET event_id = 17; INSERT INTO cpis.audit_event_2024_02 TABLE one} ],
 	[ qr/event is missing/, q{ALTER TABLE cpis.audit_event_2024_02 DISABLE TRIGGER append_only; DELETE FROM cpis.audit_event_2024_02 WHERE event_id = 300} ],
 	[ qr/event is missing/, 'DROP TABLE cpis.audit_event_2024_02' ],
+	[ qr/event is missing/, 'ALTER TABLE cpis.audit_event DETACH PARTITION cpis.audit_event_2024_02' ],
 	[ qr/gap in their numbers/, q{ALTER TABLE cpis.notification DISABLE TRIGGER append_only; DELETE FROM cpis.notification WHERE event_id = 3} ])
 {
 	my ($expected, $sql) = @$try;

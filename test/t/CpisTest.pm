@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(new_server make_register lookup_sql events event_ids
-  start_sql finish_sql run_sql stat postmaster children bury trail_is_whole);
+  start_sql finish_sql run_sql stat postmaster children kill_everything bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -144,6 +144,20 @@ sub children
 {
 	my ($parent) = @_;
 	return grep { ((process($_))[1] // 0) == $parent } map { m{(\d+)$} } glob '/proc/[0-9]*';
+}
+
+# Kill the postmaster and all its children at once, and let none outlive it.
+# Stopped, it forks no more while they are looked for.
+sub kill_everything
+{
+	my ($node) = @_;
+	my $postmaster = postmaster($node);
+	kill 'STOP', $postmaster;
+	my @children = children($postmaster);
+	kill 'KILL', $postmaster, @children;
+	$node->kill9;
+	bury($node, $postmaster, @children);
+	return;
 }
 
 # After the end of a postmaster and its children, however it came: wait until none
