@@ -65,8 +65,8 @@ sub rate_between
 		open my $log, '<', $file or die "cannot read $file: $!\n";
 		while (<$log>)
 		{
-			my (undef, undef, undef, undef, $seconds, $microseconds) = split ' ';
-			next unless defined $microseconds;    # cut off in the middle
+			# The last line may be cut off.
+			my ($seconds, $microseconds) = /^\d+ \d+ \d+ \d+ (\d+) (\d+)\n/ or next;
 			my $at = $seconds + $microseconds / 1e6;
 			$n++ if $at >= $from && $at < $to;
 		}
