@@ -222,7 +222,8 @@ CREATE FUNCTION cpis.guard_plan() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_guard_plan';
 REVOKE ALL ON FUNCTION cpis.guard_plan() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.guard_plan() IS 'trigger: refuses what would remove a plan, or have it held for less long';
-CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON cpis.plan
+-- AFTER, for a BEFORE trigger whose name comes later could change what this one has seen.
+CREATE TRIGGER guard AFTER UPDATE OR DELETE ON cpis.plan
 	FOR EACH ROW EXECUTE FUNCTION cpis.guard_plan();
 CREATE TRIGGER guard_truncate BEFORE TRUNCATE ON cpis.plan
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.guard_plan();

@@ -508,6 +508,11 @@ BEGIN ATOMIC
 		ON batch.event_id = e.event_id
 	WHERE format('plans: %s, root: %s', batch.n, encode(batch.root, 'hex')) IS DISTINCT FROM e.detail
 	UNION ALL
+	SELECT format('a month that was to be removed is there: %s', e.detail), e.event_id, true
+	FROM cpis.audit_event e
+	WHERE e.action = 'removal' AND starts_with(e.detail, 'month: ')
+		AND NOT EXISTS (SELECT FROM cpis.removed_month m WHERE m.event_id = e.event_id)
+	UNION ALL
 	-- Policies against the events that set them.
 	SELECT format('nothing has recorded that "%s" is held %s', p.kind, COALESCE(p.retention_days || ' days', 'without end')),
 		p.event_id, false

@@ -14,7 +14,8 @@
  *
  * cpis_plan_correct() and the purge, which have recorded what they do, say which
  * plans they mean (own_change.c).  Attached ENABLE ALWAYS, so that
- * session_replication_role does not get past it.
+ * session_replication_role does not get past it, and as AFTER trigger, which sees what
+ * other triggers have made of the row.
  *
  * Takes no lock but those of reading the policy; an error leaves the row as it
  * was.
@@ -129,7 +130,8 @@ cpis_guard_plan(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
-		TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) == TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) == TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && !TRIGGER_FIRED_AFTER(trigger->tg_event)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be called as trigger", "cpis.guard_plan")));
@@ -154,6 +156,5 @@ cpis_guard_plan(PG_FUNCTION_ARGS)
 					   "Use cpis_plan_correct() for a record that was added in error; CALL cpis_purge() removes those whose term has ended.");
 		}
 	}
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
-						   trigger->tg_newtuple : trigger->tg_trigtuple);
+	return PointerGetDatum(NULL);
 }

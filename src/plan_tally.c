@@ -105,9 +105,9 @@ guard_has_seen(Relation plans)
 
 		if (strcmp(trigger->tgname, "guard") != 0 || trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
 			continue;
-		return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_BEFORE(trigger->tgtype) &&
+		return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
 			TRIGGER_FOR_UPDATE(trigger->tgtype) && TRIGGER_FOR_DELETE(trigger->tgtype) &&
-			trigger->tgqual == NULL && trigger->tgnattr == 0 &&
+			trigger->tgqual == NULL && trigger->tgnattr == 0 && !trigger->tgdeferrable &&
 			strcmp(get_func_name(trigger->tgfoid), "guard_plan") == 0 &&
 			get_func_namespace(trigger->tgfoid) == RelationGetNamespace(plans);
 	}

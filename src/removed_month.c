@@ -32,7 +32,6 @@
 #include "audit_row.h"
 #include "catalog/pg_type.h"
 #include "event_scan.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "ledger.h"
@@ -201,26 +200,26 @@ typedef struct DueMonth
 static bool
 find_due(DueMonth *due)
 {
-	MemoryContext context = CurrentMemoryContext;
-	bool		found;
-	bool		isnull;
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_REMOVED_MONTH)};
+	Oid			type = OIDOID;
+	int64		partition;
+	Datum		value;
+	int			year;
+	int			month;
 
-	SPI_connect();
-	if (SPI_execute("SELECT partition, month, last_event FROM cpis.trail_months(pg_catalog.clock_timestamp())"
-					" WHERE obstacle IS NULL ORDER BY first_event LIMIT 1", false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute failed");
-	found = SPI_processed == 1;
-	if (found)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	descriptor = SPI_tuptable->tupdesc;
-
-		due->partition = DatumGetObjectId(SPI_getbinval(tuple, descriptor, 1, &isnull));
-		due->month = MemoryContextStrdup(context, SPI_getvalue(tuple, descriptor, 2));
-		due->last_event = DatumGetInt64(SPI_getbinval(tuple, descriptor, 3, &isnull));
-	}
-	SPI_finish();
-	return found;
+	if (OwnChangeExecute(&as_owner,
+						 "SELECT partition::bigint FROM cpis.trail_months(clock_timestamp())"
+						 " WHERE obstacle IS NULL ORDER BY first_event LIMIT 1",
+						 0, NULL, NULL, NULL, &partition) != 1)
+		return false;
+	due->partition = (Oid) partition;
+	value = ObjectIdGetDatum(due->partition);
+	if (OwnChangeExecute(&as_owner, "SELECT last_event FROM cpis.month_events() WHERE partition = $1",
+						 1, &type, &value, NULL, &due->last_event) != 1 ||
+		sscanf(get_rel_name(due->partition), "audit_event_%4d_%2d", &year, &month) != 2)
+		return false;
+	due->month = psprintf("%04d-%02d", year, month);
+	return true;
 }
 
 /*
