@@ -13,7 +13,7 @@
 /* The longest reason that somebody may give, in bytes. */
 #define REASON_LENGTH 200
 
-extern void ArgumentRaise(int sqlerrcode, const char *name, const char *what) pg_attribute_noreturn();
+extern void ArgumentRaise(int sqlerrcode, const char *name, const char *what);
 extern char *ArgumentText(FunctionCallInfo fcinfo, int position, const char *name,
 						  bool required, int limit);
 
