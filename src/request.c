@@ -249,6 +249,12 @@ request(QueueSlot *slot, RequestKind kind, const char *failure)
 	PG_END_TRY();
 }
 
+static const char *
+failure_of(QueueCounter counter)
+{
+	return counter == QUEUE_CHANGES ? NO_EVENT : NO_ACCESS_EVENT;
+}
+
 /*
  * Record the event and return when it is durable; event_id and recorded_at are
  * then filled in.  "counter" is what the event counts as in cpis_stat.
@@ -259,15 +265,14 @@ request(QueueSlot *slot, RequestKind kind, const char *failure)
 void
 RecordEvent(AuditEvent *event, QueueCounter counter)
 {
-	const char *failure = counter == QUEUE_CHANGES ? NO_EVENT : NO_ACCESS_EVENT;
-	QueueSlot  *slot = QueueReserve(failure);
+	QueueSlot  *slot = QueueReserve(failure_of(counter));
 	AuditEvent *recorded = &((Request *) slot->payload.bytes)->event;
 	TimestampTz start = GetCurrentTimestamp();
 
 	AuditEventCopy(recorded, event);
 	PG_TRY();
 	{
-		request(slot, REQUEST_EVENT, failure);
+		request(slot, REQUEST_EVENT, failure_of(counter));
 	}
 	PG_CATCH();
 	{
