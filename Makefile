@@ -51,6 +51,7 @@ OBJS = \
 	src/removed_month.o \
 	src/request.o \
 	src/retain.o \
+	src/retention_days.o \
 	src/sha256.o \
 	src/signed_note.o \
 	src/signing_key.o \

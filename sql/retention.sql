@@ -13,7 +13,14 @@ CREATE FUNCTION cpis_retention_set(kind text, retention_days integer, reason tex
 	AS 'MODULE_PATHNAME', 'cpis_retention_set';
 REVOKE ALL ON FUNCTION cpis_retention_set(text, integer, text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_retention_set(text, integer, text) IS
-	'for how many days a kind of plan, or audit_event, is held; NULL is without end; shorter needs a reason; answers the event';
+	'for how many days a kind of plan, submission_record or audit_event is held; NULL is without end; shorter needs a reason; answers the event';
+
+CREATE FUNCTION cpis.retention_days(kind text) RETURNS integer
+	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
+	AS 'MODULE_PATHNAME', 'cpis_retention_days';
+REVOKE ALL ON FUNCTION cpis.retention_days(text) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.retention_days(text) IS
+	'for how many days a kind of plan, submission_record or audit_event is held; NULL where that is without end';
 
 CREATE FUNCTION cpis_plan_correct(
 	plan_id bigint,
@@ -365,15 +372,15 @@ BEGIN ATOMIC
 				  HAVING count(*) > 0)
 		END
 	FROM (
-		SELECT b.month, b.partition, b.first_event, b.last_event, b.begins, b.ends, p.retention_days,
-			((b.ends - interval '1 microsecond') AT TIME ZONE 'Europe/London')::date + p.retention_days + 1 AS due_on
+		SELECT b.month, b.partition, b.first_event, b.last_event, b.begins, b.ends, term.retention_days,
+			((b.ends - interval '1 microsecond') AT TIME ZONE 'Europe/London')::date + term.retention_days + 1 AS due_on
 		FROM (
 			SELECT to_char(s.start, 'YYYY-MM') AS month, s.partition, s.first_event, s.last_event,
 				s.start AT TIME ZONE 'UTC' AS begins, (s.start + interval '1 month') AT TIME ZONE 'UTC' AS ends
 			FROM (
 				SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS start, e.partition, e.first_event, e.last_event
 				FROM cpis.month_events() e JOIN pg_class c ON c.oid = e.partition) AS s) AS b
-			LEFT JOIN cpis.retention_policy p ON p.kind = 'audit_event') AS m;
+			CROSS JOIN (SELECT cpis.retention_days('audit_event')) AS term (retention_days)) AS m;
 END;
 REVOKE ALL ON FUNCTION cpis.trail_months(timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION cpis.trail_months(timestamptz) IS 'what is behind cpis_purge_preview_months()';

@@ -12,11 +12,8 @@
  * This is the one place that says so: for the look-up, which hides what is not
  * held, for the trigger that guards plans, for the purge and for its preview.
  *
- * The days are those of the kind of plan in cpis.plan_type, or those that an
- * administrator has set instead in cpis.retention_policy.  They are looked up
- * when they are needed, so that a restore cannot shorten a term.
- *
- * Reads the two tables through reference.c; what is locked there is said there.
+ * The days are those of the kind of plan (retention_days.c), which also says what
+ * is read and locked.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,10 +22,7 @@
 #include "access/htup_details.h"
 #include "plan_record.h"
 #include "plan_term.h"
-
-/* Columns of tables of kinds. */
-#define PLAN_TYPE_RETENTION_DAYS 4
-#define RETENTION_POLICY_DAYS 2
+#include "retention_days.h"
 
 /*
  * Begin with nothing known, under this reading, which must outlive the policy.
@@ -38,42 +32,6 @@ PlanPolicyBegin(PlanPolicy *policy, const Reading *reading)
 {
 	policy->reading = reading;
 	policy->nkinds = 0;
-}
-
-/*
- * What an administrator has set for this kind; false where that is nothing.
- */
-bool
-RetentionOverride(const Reading *reading, const char *kind, int *days)
-{
-	TupleDesc	descriptor;
-	HeapTuple	tuple = ReferenceFind(reading, CPIS_RETENTION_POLICY, kind, &descriptor);
-	Datum		value;
-	bool		isnull;
-
-	if (tuple == NULL)
-		return false;
-	value = heap_getattr(tuple, RETENTION_POLICY_DAYS, descriptor, &isnull);
-	*days = isnull ? RETENTION_WITHOUT_END : DatumGetInt32(value);
-	return true;
-}
-
-static int
-read_days(const Reading *reading, const char *kind)
-{
-	TupleDesc	descriptor;
-	HeapTuple	tuple;
-	bool		isnull;
-	int			days;
-
-	if (RetentionOverride(reading, kind, &days))
-		return days;
-	tuple = ReferenceFind(reading, CPIS_PLAN_TYPE, kind, &descriptor);
-	if (tuple == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("plan type \"%s\" is missing from \"cpis.plan_type\"", kind)));
-	return DatumGetInt32(heap_getattr(tuple, PLAN_TYPE_RETENTION_DAYS, descriptor, &isnull));
 }
 
 /*
@@ -90,7 +48,10 @@ PlanPolicyDays(PlanPolicy *policy, const char *kind)
 		if (strcmp(policy->kinds[i].kind, kind) == 0)
 			return policy->kinds[i].days;
 	}
-	days = read_days(policy->reading, kind);
+	if (!RetentionDaysFind(policy->reading, kind, &days))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("plan type \"%s\" is missing from \"cpis.plan_type\"", kind)));
 	if (policy->nkinds < PLAN_POLICY_KINDS)
 	{
 		strlcpy(policy->kinds[policy->nkinds].kind, kind, NAMEDATALEN);

@@ -13,12 +13,6 @@
 #include "reference.h"
 #include "utils/date.h"
 
-/* The most days that anything is held after its end. */
-#define RETENTION_DAYS_MOST 36525
-
-/* Held without end. */
-#define RETENTION_WITHOUT_END (-1)
-
 /* What is said of kinds of plan, as far as it has been asked. */
 #define PLAN_POLICY_KINDS 8
 typedef struct PlanPolicy
@@ -44,7 +38,6 @@ typedef struct PlanTerm
 
 extern void PlanPolicyBegin(PlanPolicy *policy, const Reading *reading);
 extern int	PlanPolicyDays(PlanPolicy *policy, const char *kind);
-extern bool RetentionOverride(const Reading *reading, const char *kind, int *days);
 extern PlanTerm PlanTermOf(PlanPolicy *policy, HeapTuple tuple,
 						   TupleDesc descriptor);
 

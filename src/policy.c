@@ -3,8 +3,8 @@
  * policy.c
  *	  cpis_retention_set(): for how long things are held.
  *
- * For each kind of plan, and for the events of the trail, an administrator may
- * set other days than come with the extension.  What is set is recorded in the
+ * For each kind (retention_days.c), an administrator may set other days than come
+ * with the extension.  What is set is recorded in the
  * trail, and durable there, before it counts; shortening needs a reason.
  *
  * Setting takes ShareRowExclusiveLock on cpis.retention_policy to the end of the
@@ -22,9 +22,9 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "own_change.h"
-#include "plan_term.h"
 #include "request.h"
 #include "retention.h"
+#include "retention_days.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -39,23 +39,14 @@ static int
 present_days(const char *kind)
 {
 	Reading		reading = ReadingBegin();
-	TupleDesc	descriptor;
-	int			days = RETENTION_WITHOUT_END;
+	int			days;
 
-	if (strcmp(kind, RETENTION_OF_EVENTS) == 0)
-		(void) RetentionOverride(&reading, kind, &days);
-	else if (ReferenceFind(&reading, CPIS_PLAN_TYPE, kind, &descriptor) != NULL)
-	{
-		PlanPolicy	policy;
-
-		PlanPolicyBegin(&policy, &reading);
-		days = PlanPolicyDays(&policy, kind);
-	}
-	else
+	if (!RetentionDaysFind(&reading, kind, &days))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("there is no retention of this kind"),
-				 errhint("The kinds are those of table cpis.plan_type, and \"%s\".", RETENTION_OF_EVENTS)));
+				 errhint("The kinds are those of table cpis.plan_type, \"%s\" and \"%s\".",
+						 RETENTION_OF_SUBMISSION_RECORDS, RETENTION_OF_EVENTS)));
 	ReadingEnd(&reading);
 	return days;
 }

@@ -8,8 +8,9 @@
 #ifndef CPIS_RETENTION_H
 #define CPIS_RETENTION_H
 
-/* The kind, in cpis.retention_policy and cpis.removal, that is none of plan. */
+/* The kinds, in cpis.retention_policy and cpis.removal, that are none of plan. */
 #define RETENTION_OF_EVENTS "audit_event"
+#define RETENTION_OF_SUBMISSION_RECORDS "submission_record"
 
 /* What events of these acts have as action. */
 #define REMOVAL_ACTION "removal"
