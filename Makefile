@@ -40,6 +40,8 @@ OBJS = \
 	src/policy.o \
 	src/proof.o \
 	src/purge.o \
+	src/purge_batch.o \
+	src/purge_submission.o \
 	src/purge_switch.o \
 	src/purge_worker.o \
 	src/queue.o \
@@ -56,6 +58,7 @@ OBJS = \
 	src/signed_note.o \
 	src/signing_key.o \
 	src/stat.o \
+	src/submission_record.o \
 	src/trail.o \
 	src/verify_checkpoint.o \
 	src/verify_event.o \
@@ -73,6 +76,7 @@ SQL = \
 	sql/notification.sql \
 	sql/ledger.sql \
 	sql/lookup.sql \
+	sql/submission.sql \
 	sql/retention.sql \
 	sql/stat.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql

@@ -58,8 +58,8 @@ SELECT pg_catalog.pg_extension_config_dump('cpis.hold', '');
 SELECT pg_catalog.pg_extension_config_dump('cpis.hold_hold_id_seq', '');
 COMMENT ON TABLE cpis.hold IS 'holds: what is not to be removed though its term has ended';
 COMMENT ON COLUMN cpis.hold.hold_id IS 'number of the hold';
-COMMENT ON COLUMN cpis.hold.nhs_number IS 'on plans of this number; where there is neither number nor authority, on everything';
-COMMENT ON COLUMN cpis.hold.local_authority IS 'on plans of this authority';
+COMMENT ON COLUMN cpis.hold.nhs_number IS 'on records of this number; where there is neither number nor authority, on everything';
+COMMENT ON COLUMN cpis.hold.local_authority IS 'on records of this authority';
 COMMENT ON COLUMN cpis.hold.reason IS 'why it was placed';
 COMMENT ON COLUMN cpis.hold.placed_at IS 'when it was placed';
 COMMENT ON COLUMN cpis.hold.placed_event IS 'event by which that was recorded';
@@ -83,13 +83,20 @@ CREATE FUNCTION cpis_hold_place(
 	AS 'MODULE_PATHNAME', 'cpis_hold_place';
 REVOKE ALL ON FUNCTION cpis_hold_place(text, @extschema@.nhs_number, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_hold_place(text, @extschema@.nhs_number, text, boolean) IS
-	'place a hold on the plans of one NHS number, of one local authority, or on all: the purge leaves them; recorded; answers the number of the hold';
+	'place a hold on the records of one NHS number, of one local authority, or on all: the purge leaves them; recorded; answers the number of the hold';
 
 CREATE FUNCTION cpis_hold_release(hold_id bigint, reason text) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'cpis_hold_release';
 REVOKE ALL ON FUNCTION cpis_hold_release(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_hold_release(bigint, text) IS 'release a hold; recorded';
+
+CREATE FUNCTION cpis.hold_on(nhs_number @extschema@.nhs_number, local_authority text) RETURNS bigint
+	LANGUAGE C VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'cpis_hold_on';
+REVOKE ALL ON FUNCTION cpis.hold_on(@extschema@.nhs_number, text) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.hold_on(@extschema@.nhs_number, text) IS
+	'the hold on a record of this number, NULL where it has none, and authority; NULL where there is none';
 
 /*
  * Removal.
@@ -111,11 +118,11 @@ SELECT pg_catalog.pg_extension_config_dump('cpis.removal', '');
 COMMENT ON TABLE cpis.removal IS 'certificates: one for each record that was removed, append-only';
 COMMENT ON COLUMN cpis.removal.event_id IS 'event of the removal, which says how many records went and the root over their certificates';
 COMMENT ON COLUMN cpis.removal.leaf_index IS 'place of the certificate under that root, from 0';
-COMMENT ON COLUMN cpis.removal.kind IS 'kind of plan';
+COMMENT ON COLUMN cpis.removal.kind IS 'kind of plan, or submission_record';
 COMMENT ON COLUMN cpis.removal.local_authority IS 'authority that owned the record';
 COMMENT ON COLUMN cpis.removal.due_on IS 'first day on which it was not held';
-COMMENT ON COLUMN cpis.removal.retention_days IS 'days after its end date for which it was held; NULL where the delete date decided';
-COMMENT ON COLUMN cpis.removal.commitment IS 'SHA-256 of the canonical bytes of the record, its salt included (src/plan_record.c)';
+COMMENT ON COLUMN cpis.removal.retention_days IS 'days after its end date, or after its answer, for which it was held; NULL where the delete date decided';
+COMMENT ON COLUMN cpis.removal.commitment IS 'SHA-256 of the canonical bytes of the record, its salt included (src/plan_record.c, src/submission_record.c)';
 COMMENT ON COLUMN cpis.removal.removed_at IS 'when it was removed';
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.removal
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Certificates are append-only.');
@@ -124,14 +131,20 @@ CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.removal
 ALTER TABLE cpis.removal ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
 
 CREATE TABLE cpis.purge_failure (
-	plan_id bigint NOT NULL
-		CONSTRAINT purge_failure_pkey PRIMARY KEY,
+	plan_id bigint,
+	submission_id bigint,
+	line_no integer,
 	failed_at timestamptz NOT NULL,
-	sqlstate text NOT NULL
+	sqlstate text NOT NULL,
+	CONSTRAINT purge_failure_one_record UNIQUE NULLS NOT DISTINCT (plan_id, submission_id, line_no),
+	CONSTRAINT purge_failure_plan_or_line
+		CHECK (num_nulls(submission_id, line_no) = CASE WHEN plan_id IS NULL THEN 0 ELSE 2 END)
 );
 REVOKE ALL ON TABLE cpis.purge_failure FROM PUBLIC;
-COMMENT ON TABLE cpis.purge_failure IS 'plans that are due and could not be removed';
-COMMENT ON COLUMN cpis.purge_failure.plan_id IS 'the plan';
+COMMENT ON TABLE cpis.purge_failure IS 'records that are due and could not be removed';
+COMMENT ON COLUMN cpis.purge_failure.plan_id IS 'the plan; NULL where it is what an authority has sent';
+COMMENT ON COLUMN cpis.purge_failure.submission_id IS 'else the submission';
+COMMENT ON COLUMN cpis.purge_failure.line_no IS 'and its line';
 COMMENT ON COLUMN cpis.purge_failure.failed_at IS 'when that was last tried';
 COMMENT ON COLUMN cpis.purge_failure.sqlstate IS 'with which error';
 
@@ -154,7 +167,7 @@ CREATE PROCEDURE cpis_purge(batch_size integer = 1000, max_rate integer = NULL)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_purge';
 REVOKE ALL ON PROCEDURE cpis_purge(integer, integer) FROM PUBLIC;
 COMMENT ON PROCEDURE cpis_purge(integer, integer) IS
-	'remove the plans whose term has ended, with a certificate each: so many a transaction, up to so many a second';
+	'remove plans, and what authorities have sent, whose term has ended, with a certificate each: so many a transaction, up to so many a second; then months of the trail';
 
 CREATE FUNCTION cpis_purge_automatic(switch_on boolean) RETURNS void
 	LANGUAGE C VOLATILE PARALLEL UNSAFE
@@ -197,8 +210,8 @@ CREATE FUNCTION cpis.removal_tree(certificates bytea[], leaf_index integer, OUT 
 REVOKE ALL ON FUNCTION cpis.removal_tree(bytea[], integer) FROM PUBLIC;
 COMMENT ON FUNCTION cpis.removal_tree(bytea[], integer) IS 'root over the canonical bytes of certificates, and the proof that one is under it';
 
-CREATE FUNCTION cpis_removal_prove(
-	record cpis.plan,
+CREATE FUNCTION cpis.removal_of(
+	commitment bytea,
 	OUT event_id bigint,
 	OUT removed_at timestamptz,
 	OUT due_on date,
@@ -219,11 +232,99 @@ BEGIN ATOMIC
 							 ORDER BY s.leaf_index)
 			FROM cpis.removal s WHERE s.event_id = r.event_id) AS batch (certificates)
 		CROSS JOIN LATERAL cpis.removal_tree(batch.certificates, r.leaf_index) AS tree
-	WHERE r.commitment = cpis.plan_commitment(record);
+	WHERE r.commitment = removal_of.commitment;
+END;
+REVOKE ALL ON FUNCTION cpis.removal_of(bytea) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.removal_of(bytea) IS 'what is behind cpis_removal_prove()';
+
+CREATE FUNCTION cpis_removal_prove(
+	record cpis.plan,
+	OUT event_id bigint,
+	OUT removed_at timestamptz,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT certificate bytea,
+	OUT leaf_index integer,
+	OUT tree_size integer,
+	OUT proof bytea[],
+	OUT root bytea)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days, r.certificate, r.leaf_index, r.tree_size, r.proof, r.root
+	FROM cpis.removal_of(cpis.plan_commitment(record)) r;
 END;
 REVOKE ALL ON FUNCTION cpis_removal_prove(cpis.plan) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_removal_prove(cpis.plan) IS
 	'was this very record removed? its certificate, and the proof that leads to the root in the event of the removal; no row where it was not';
+
+CREATE FUNCTION cpis_removal_prove(
+	record cpis.submission_record,
+	OUT event_id bigint,
+	OUT removed_at timestamptz,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT certificate bytea,
+	OUT leaf_index integer,
+	OUT tree_size integer,
+	OUT proof bytea[],
+	OUT root bytea)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days, r.certificate, r.leaf_index, r.tree_size, r.proof, r.root
+	FROM cpis.removal_of(cpis.submission_record_commitment(record)) r;
+END;
+REVOKE ALL ON FUNCTION cpis_removal_prove(cpis.submission_record) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_removal_prove(cpis.submission_record) IS
+	'the same for a record that an authority had sent';
+
+/*
+ * What authorities have sent.
+ */
+CREATE FUNCTION cpis.submission_due(
+	as_of timestamptz,
+	OUT submission_id bigint,
+	OUT local_authority text,
+	OUT due_on date,
+	OUT retention_days integer)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT answered.submission_id, answered.local_authority, answered.due_on, answered.retention_days
+	FROM (SELECT s.submission_id, s.local_authority, term.retention_days,
+			  (s.answered_at AT TIME ZONE 'Europe/London')::date + term.retention_days + 1 AS due_on
+		  FROM cpis.submission s
+			  CROSS JOIN (SELECT cpis.retention_days('submission_record')) AS term (retention_days)) AS answered
+	WHERE (as_of AT TIME ZONE 'Europe/London')::date >= answered.due_on
+		AND EXISTS (SELECT FROM cpis.submission_record r WHERE r.submission_id = answered.submission_id);
+END;
+REVOKE ALL ON FUNCTION cpis.submission_due(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cpis.submission_due(timestamptz) IS
+	'submissions with records that are due at this time: since when, and after how many days';
+
+CREATE FUNCTION cpis_purge_preview_submissions(
+	as_of timestamptz = now(),
+	OUT submission_id bigint,
+	OUT local_authority text,
+	OUT records bigint,
+	OUT due_on date,
+	OUT retention_days integer,
+	OUT held_back bigint,
+	OUT hold_id bigint)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT d.submission_id, d.local_authority, count(*), d.due_on, d.retention_days, count(h.hold_id), min(h.hold_id)
+	FROM cpis.submission_due(as_of) d
+		JOIN cpis.submission_record r ON r.submission_id = d.submission_id
+		CROSS JOIN LATERAL (SELECT cpis.hold_on(@extschema@.nhs_number_try(r.nhs_number), d.local_authority)) AS h (hold_id)
+	GROUP BY d.submission_id, d.local_authority, d.due_on, d.retention_days
+	ORDER BY d.submission_id;
+END;
+REVOKE ALL ON FUNCTION cpis_purge_preview_submissions(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION cpis_purge_preview_submissions(timestamptz) IS
+	'submissions with records that are due at this time: how many, since when, after how many days, and how many of them a hold keeps, and the first such hold';
 
 /*
  * Months of the trail.  None goes unless cpis_retention_set('audit_event', ...) has
@@ -416,11 +517,15 @@ CREATE FUNCTION cpis.stat_retention(
 	RETURNS record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT plans.due, plans.oldest_due_on, plans.held_back, failures.failed, removals.removed,
-		removals.last_removed_at, COALESCE(switch.automatic, false), COALESCE(switch.paused, false)
+	SELECT plans.due + sent.due, LEAST(plans.oldest_due_on, sent.oldest_due_on), plans.held_back + sent.held_back,
+		failures.failed, removals.removed, removals.last_removed_at, COALESCE(switch.automatic, false), COALESCE(switch.paused, false)
 	FROM (SELECT count(*) FILTER (WHERE p.hold_id IS NULL), min(p.due_on) FILTER (WHERE p.hold_id IS NULL),
 			  count(p.hold_id)
 		  FROM @extschema@.cpis_purge_preview() p) AS plans (due, oldest_due_on, held_back)
+		CROSS JOIN (
+			SELECT COALESCE(sum(p.records - p.held_back), 0)::bigint, min(p.due_on) FILTER (WHERE p.records > p.held_back),
+				COALESCE(sum(p.held_back), 0)::bigint
+			FROM @extschema@.cpis_purge_preview_submissions() p) AS sent (due, oldest_due_on, held_back)
 		CROSS JOIN (SELECT count(*) FROM cpis.purge_failure) AS failures (failed)
 		CROSS JOIN (SELECT count(*), max(r.removed_at) FROM cpis.removal r) AS removals (removed, last_removed_at)
 		LEFT JOIN (SELECT s.automatic, s.paused FROM cpis.purge_switch s
@@ -437,12 +542,12 @@ CREATE VIEW cpis_stat_retention AS
 REVOKE ALL ON TABLE cpis_stat_retention FROM PUBLIC;
 GRANT SELECT ON TABLE cpis_stat_retention TO pg_monitor;
 COMMENT ON VIEW cpis_stat_retention IS 'what is to be removed, what is held back, and what has been removed';
-COMMENT ON COLUMN cpis_stat_retention.due IS 'plans that are due and have no hold on them';
+COMMENT ON COLUMN cpis_stat_retention.due IS 'records, plans and what authorities have sent, that are due and have no hold on them';
 COMMENT ON COLUMN cpis_stat_retention.oldest_due_on IS 'since when the oldest of them is due';
-COMMENT ON COLUMN cpis_stat_retention.held_back IS 'plans that are due and have a hold on them';
-COMMENT ON COLUMN cpis_stat_retention.failed IS 'plans that the last purge could not remove, see cpis.purge_failure';
+COMMENT ON COLUMN cpis_stat_retention.held_back IS 'records that are due and have a hold on them';
+COMMENT ON COLUMN cpis_stat_retention.failed IS 'records that the last purge could not remove, see cpis.purge_failure';
 COMMENT ON COLUMN cpis_stat_retention.removed IS 'certificates of removal';
-COMMENT ON COLUMN cpis_stat_retention.last_removed_at IS 'when a plan was last removed';
+COMMENT ON COLUMN cpis_stat_retention.last_removed_at IS 'when a record was last removed';
 COMMENT ON COLUMN cpis_stat_retention.automatic IS 'has cpis_purge_automatic() switched the purge on in this database?';
 COMMENT ON COLUMN cpis_stat_retention.paused IS 'has cpis_purge_pause() paused it?';
 
@@ -469,7 +574,7 @@ BEGIN ATOMIC
 			('audit_event', 'append_only', 'refuse_change')) AS v (relation, name, function)
 		UNION ALL
 		SELECT r.relation, t.name, 'refuse_change'
-		FROM unnest(ARRAY['retention_policy', 'plan_tally', 'hold']) AS r (relation),
+		FROM unnest(ARRAY['retention_policy', 'plan_tally', 'hold', 'submission', 'submission_record']) AS r (relation),
 			unnest(ARRAY['own_change', 'own_change_truncate']) AS t (name)
 		UNION ALL
 		SELECT r.relation, t.name, 'refuse_change'
@@ -501,19 +606,19 @@ BEGIN ATOMIC
 			WHEN batch.n IS NULL THEN format('no certificate of what was announced, %s', e.detail)
 			ELSE 'the certificates are not those that the event announced' END,
 		COALESCE(e.event_id, batch.event_id), e.event_id IS NOT NULL AND batch.n IS NULL
-	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal' AND starts_with(a.detail, 'plans: ')
+	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal' AND NOT starts_with(a.detail, 'month: ')
 		  UNION ALL
-		  SELECT k.event_id, k.detail FROM cpis.kept_event k WHERE k.action = 'removal' AND starts_with(k.detail, 'plans: ')) AS e
+		  SELECT k.event_id, k.detail FROM cpis.kept_event k WHERE k.action = 'removal' AND NOT starts_with(k.detail, 'month: ')) AS e
 		FULL JOIN (
-			SELECT s.event_id, count(*), tree.root
-			FROM (SELECT r.event_id, array_agg(cpis.removal_bytes(r.kind, r.local_authority, r.due_on, r.retention_days, r.commitment)
-											   ORDER BY r.leaf_index) AS certificates
+			SELECT s.event_id, s.n, s.records, tree.root
+			FROM (SELECT r.event_id, count(*) AS n,
+					  CASE WHEN bool_and(r.kind = 'submission_record') THEN 'submission records' ELSE 'plans' END AS records,
+					  array_agg(cpis.removal_bytes(r.kind, r.local_authority, r.due_on, r.retention_days, r.commitment)
+								ORDER BY r.leaf_index) AS certificates
 				  FROM cpis.removal r GROUP BY r.event_id) AS s
-				CROSS JOIN LATERAL cpis.removal_tree(s.certificates, 0) AS tree
-				CROSS JOIN LATERAL unnest(s.certificates)
-			GROUP BY s.event_id, tree.root) AS batch (event_id, n, root)
+				CROSS JOIN LATERAL cpis.removal_tree(s.certificates, 0) AS tree) AS batch
 		ON batch.event_id = e.event_id
-	WHERE format('plans: %s, root: %s', batch.n, encode(batch.root, 'hex')) IS DISTINCT FROM e.detail
+	WHERE format('%s: %s, root: %s', batch.records, batch.n, encode(batch.root, 'hex')) IS DISTINCT FROM e.detail
 	UNION ALL
 	SELECT format('a month that was to be removed is there: %s', e.detail), e.event_id, true
 	FROM cpis.audit_event e

@@ -36,6 +36,7 @@
 
 PG_FUNCTION_INFO_V1(cpis_hold_place);
 PG_FUNCTION_INFO_V1(cpis_hold_release);
+PG_FUNCTION_INFO_V1(cpis_hold_on);
 
 /* Columns of cpis.hold. */
 #define HOLD_HOLD_ID 1
@@ -137,7 +138,7 @@ HoldsRead(Holds *holds, Snapshot snapshot)
 }
 
 /*
- * The hold on a plan of this number and authority, or 0.
+ * The hold on a record of this number, -1 where it has none, and authority, or 0.
  */
 int64
 HoldsFind(const Holds *holds, int32 nhs_number, const char *local_authority)
@@ -276,4 +277,24 @@ cpis_hold_release(PG_FUNCTION_ARGS)
 							"UPDATE cpis.hold SET released_at = $2, release_reason = $3, released_event = $4"
 							" WHERE hold_id = $1", lengthof(types), types, values, NULL, NULL);
 	PG_RETURN_VOID();
+}
+
+/*
+ * cpis.hold_on(nhs_number, local_authority) -> bigint: the hold on a record of this
+ * number, NULL where it has none, and authority; NULL where there is none.
+ */
+Datum
+cpis_hold_on(PG_FUNCTION_ARGS)
+{
+	Reading		reading = ReadingBegin();
+	Holds		holds;
+	int64		hold_id;
+
+	HoldsRead(&holds, reading.snapshot);
+	ReadingEnd(&reading);
+	hold_id = HoldsFind(&holds, PG_ARGISNULL(0) ? -1 : PG_GETARG_INT32(0),
+						PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	if (hold_id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(hold_id);
 }

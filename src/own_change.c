@@ -40,16 +40,14 @@ owner_of(Oid table)
 }
 
 /*
- * Run one command; what its RETURNING clause, if it has one, says of the first
- * row goes to *returned.
+ * Run one command, and have the rows that it answers taken.
  */
 static uint64
 execute(const char *command, int nargs, const Oid *types, const Datum *values,
-		const char *nulls, int64 *returned)
+		const char *nulls, OwnChangeTake take, void *context)
 {
 	int			result;
 	uint64		processed;
-	bool		isnull;
 
 	SPI_connect();
 	result = SPI_execute_with_args(command, nargs, unconstify(Oid *, types),
@@ -57,22 +55,21 @@ execute(const char *command, int nargs, const Oid *types, const Datum *values,
 	if (result < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 	processed = SPI_processed;
-	if (returned != NULL && processed > 0)
-		*returned = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
-												SPI_tuptable->tupdesc, 1, &isnull));
+	if (take != NULL && processed > 0)
+		take(SPI_tuptable, context);
 	SPI_finish();
 	return processed;
 }
 
 /*
- * Run a command that changes the table; answers how many rows it was.  Where
- * "returned" is not NULL, the command returns one bigint a row, and it gets the
- * first.
+ * Run a command that changes the table, or reads it; answers how many rows it was.
+ * Where it answers rows, "take" is called with them, in memory that is gone
+ * afterwards.
  */
 uint64
-OwnChangeExecute(const OwnChange *change, const char *command, int nargs,
-				 const Oid *types, const Datum *values, const char *nulls,
-				 int64 *returned)
+OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
+			   const Oid *types, const Datum *values, const char *nulls,
+			   OwnChangeTake take, void *context)
 {
 	const OwnChange *outer = present;
 	volatile uint64 processed = 0;
@@ -88,7 +85,7 @@ OwnChangeExecute(const OwnChange *change, const char *command, int nargs,
 							   security_context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		processed = execute(command, nargs, types, values, nulls, returned);
+		processed = execute(command, nargs, types, values, nulls, take, context);
 	}
 	PG_FINALLY();
 	{
@@ -98,6 +95,30 @@ OwnChangeExecute(const OwnChange *change, const char *command, int nargs,
 	PG_END_TRY();
 	AtEOXact_GUC(true, nest_level);
 	return processed;
+}
+
+/*
+ * Take one bigint.
+ */
+static void
+take_first(SPITupleTable *rows, void *context)
+{
+	bool		isnull;
+
+	*(int64 *) context = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
+}
+
+/*
+ * The same for a command that answers nothing or, where "returned" is not NULL, one
+ * bigint a row, of which that gets the first.
+ */
+uint64
+OwnChangeExecute(const OwnChange *change, const char *command, int nargs,
+				 const Oid *types, const Datum *values, const char *nulls,
+				 int64 *returned)
+{
+	return OwnChangeQuery(change, command, nargs, types, values, nulls,
+						  returned == NULL ? NULL : take_first, returned);
 }
 
 /*

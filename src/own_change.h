@@ -8,6 +8,8 @@
 #ifndef CPIS_OWN_CHANGE_H
 #define CPIS_OWN_CHANGE_H
 
+#include "executor/spi.h"
+
 /* A change of rows of one table. */
 typedef struct OwnChange
 {
@@ -16,6 +18,12 @@ typedef struct OwnChange
 	int			nids;
 } OwnChange;
 
+/* What is to be done with the rows that a query answers. */
+typedef void (*OwnChangeTake) (SPITupleTable *rows, void *context);
+
+extern uint64 OwnChangeQuery(const OwnChange *change, const char *command,
+							 int nargs, const Oid *types, const Datum *values,
+							 const char *nulls, OwnChangeTake take, void *context);
 extern uint64 OwnChangeExecute(const OwnChange *change, const char *command,
 							   int nargs, const Oid *types, const Datum *values,
 							   const char *nulls, int64 *returned);

@@ -4,23 +4,16 @@
  *	  cpis_purge(): remove plans whose term has ended.
  *
  * The procedure goes through cpis.plan once, from its beginning to where it ended
- * when the purge began, in batches.  Each batch is a transaction of its own:
+ * when the purge began, in batches; then through what authorities have sent
+ * (purge_submission.c), and the months of the trail (removed_month.c).  Each batch is a
+ * transaction of its own, for plans:
  *
  *	1. lock cpis.retention_policy (Share), cpis.plan (RowExclusive) and cpis.hold
  *	   (Share), in this order, which is that of DROP EXTENSION; who is just setting a
  *	   term or placing a hold is waited for;
  *	2. find plans that are due (due.c), lock their rows, and pass over those that
  *	   others have locked: they are found again by the next purge;
- *	3. delete them.  Where that fails - a foreign key or a trigger of somebody's -
- *	   the batch is halved until the row that fails stands alone; that is noted in
- *	   cpis.purge_failure, and the purge goes on;
- *	4. record one event for those that were deleted (removal.c) and wait until it is
- *	   durable; then insert their certificates, and commit.
- *
- * So a record goes together with its certificate, never without an event, and none
- * twice.  Where the server dies between event and commit, the records are still
- * there, and the event names certificates that do not exist:
- * cpis_retention_reconcile() shows it.
+ *	3. delete them, record that, and certify it (purge_batch.c); and commit.
  *
  * An error that concerns no single row - the event cannot be recorded, the
  * statement is cancelled - ends the purge; what was committed stays removed, and
@@ -46,6 +39,8 @@
 #include "pgstat.h"
 #include "portability/instr_time.h"
 #include "purge.h"
+#include "purge_batch.h"
+#include "purge_submission.h"
 #include "purge_switch.h"
 #include "queue.h"
 #include "removal.h"
@@ -66,9 +61,6 @@
 
 PG_FUNCTION_INFO_V1(cpis_purge);
 
-/* The most records of one batch: their certificates are proved together. */
-#define BATCH_MOST 10000
-
 /*
  * The share of one processor, in percent, that the purge takes while look-ups wait,
  * and the longest rest between two batches.
@@ -79,21 +71,32 @@ PG_FUNCTION_INFO_V1(cpis_purge);
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
 
-/* One run. */
-typedef struct Purge
+/* What has become of records of one table. */
+typedef struct PurgeCount
 {
-	int			batch_size;
-	int			max_rate;		/* plans a second, or 0 */
-	BlockNumber end;			/* of the table when the purge began */
-	ItemPointerData position;	/* where the next batch begins */
-	MemoryContext batch_context;
-	instr_time	begun_at;
-	instr_time	reported_at;
 	int64		removed;
 	int64		failed;
 	int64		held_back;
 	int64		passed_over;	/* locked by others */
+} PurgeCount;
+
+/* One run. */
+typedef struct Purge
+{
+	int			batch_size;
+	int			max_rate;		/* records a second, or 0 */
+	BlockNumber end;			/* of the table of plans when the purge began */
+	ItemPointerData position;	/* where the next batch begins */
+	SubmissionCursor cursor;	/* the same for what authorities have sent */
+	MemoryContext batch_context;
+	instr_time	begun_at;
+	instr_time	reported_at;
+	PurgeCount	plans;
+	PurgeCount	submission_records;
 } Purge;
+
+/* One batch of a run; false when there is nothing left to see. */
+typedef bool (*PurgeStep) (Purge *purge);
 
 /* What has been spent when a batch begins. */
 typedef struct Effort
@@ -102,26 +105,18 @@ typedef struct Effort
 	int64		processor_us;
 } Effort;
 
-/* Plans of one batch, all arrays of the same length. */
-typedef struct Batch
-{
-	int			n;
-	ItemPointerData *tids;
-	int64	   *plan_ids;
-	Removal    *removals;
-} Batch;
-
 /*
  * Add a due plan, whose row is locked.
  */
 static void
-add_plan(Batch *batch, const DuePlan *due, const ItemPointerData *tid, StringInfo buffer)
+add_plan(PurgeBatch *batch, const DuePlan *due, const ItemPointerData *tid, StringInfo buffer)
 {
 	Removal    *removal = &batch->removals[batch->n];
 	const Datum *values = due->record.values;
 
 	batch->tids[batch->n] = *tid;
-	batch->plan_ids[batch->n] = DatumGetInt64(values[PLAN_PLAN_ID - 1]);
+	batch->keys[batch->n].id = DatumGetInt64(values[PLAN_PLAN_ID - 1]);
+	batch->keys[batch->n].line_no = 0;
 	removal->kind = datumCopy(values[PLAN_PLAN_TYPE - 1], false, -1);
 	removal->local_authority = datumCopy(values[PLAN_LOCAL_AUTHORITY - 1], false, -1);
 	removal->due_on = (DateADT) (due->term.last_day + 1);
@@ -144,7 +139,7 @@ lock_row(Purge *purge, Relation plans, TupleTableSlot *slot, Snapshot snapshot)
 										  LockTupleExclusive, LockWaitSkip, 0, &failure);
 
 	if (result != TM_Ok)
-		purge->passed_over++;
+		purge->plans.passed_over++;
 	return result == TM_Ok;
 }
 
@@ -153,7 +148,7 @@ lock_row(Purge *purge, Relation plans, TupleTableSlot *slot, Snapshot snapshot)
  * been seen; false at the end of the table.
  */
 static bool
-find_plans(Purge *purge, Relation plans, Batch *batch)
+find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
 {
 	ItemPointerData last;
 	TableScanDesc scan;
@@ -177,7 +172,7 @@ find_plans(Purge *purge, Relation plans, Batch *batch)
 		if (!DueSieveTake(&sieve, slot, &due))
 			continue;
 		if (due.hold_id != 0)
-			purge->held_back++;
+			purge->plans.held_back++;
 		else
 		{
 			locked->tts_tid = slot->tts_tid;
@@ -185,7 +180,7 @@ find_plans(Purge *purge, Relation plans, Batch *batch)
 				add_plan(batch, &due, &slot->tts_tid, &buffer);
 			ExecClearTuple(locked);
 		}
-		if (batch->n == purge->batch_size)
+		if (batch->n == batch->size)
 			break;
 	}
 	table_endscan(scan);
@@ -195,183 +190,49 @@ find_plans(Purge *purge, Relation plans, Batch *batch)
 	return more;
 }
 
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		one = *(const int64 *) a;
-	int64		other = *(const int64 *) b;
-
-	return (one > other) - (one < other);
-}
-
 /*
- * Delete plans of the batch from "first" on.  Constraints that are put off to the
- * commit are looked at here, where it is known whose they are.
- */
-static void
-delete_plans(const Batch *batch, int first, int n)
-{
-	static const Oid types[] = {TIDARRAYOID};
-	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .nids = n};
-	int64	   *ids = palloc(n * sizeof(int64));
-	Datum	   *tids = palloc(n * sizeof(Datum));
-	Datum		values[1];
-
-	memcpy(ids, batch->plan_ids + first, n * sizeof(int64));
-	qsort(ids, n, sizeof(int64), compare_ids);
-	change.ids = ids;
-	for (int i = 0; i < n; i++)
-		tids[i] = PointerGetDatum(&batch->tids[first + i]);
-	values[0] = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData),
-												false, TYPALIGN_SHORT));
-	if (OwnChangeExecute(&change, "DELETE FROM cpis.plan WHERE ctid OPERATOR(pg_catalog.=) ANY ($1)",
-						 lengthof(types), types, values, NULL, NULL) != n)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger has kept the plan")));
-	(void) OwnChangeExecute(&change, "SET CONSTRAINTS ALL IMMEDIATE", 0, NULL, NULL, NULL, NULL);
-}
-
-/*
- * Is the error one that another row, or another time, would have too?
+ * One batch of plans, in the present transaction.
  */
 static bool
-concerns_no_row(const ErrorData *error)
-{
-	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
-	return category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
-		error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION;
-}
-
-/*
- * Delete them in a subtransaction; where that fails, nothing has happened, and
- * the error is answered.
- */
-static ErrorData *
-try_to_delete(const Batch *batch, int first, int n)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		delete_plans(batch, first, n);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (error != NULL && concerns_no_row(error))
-		ReThrowError(error);
-	return error;
-}
-
-/*
- * Note that a plan could not be removed, and say so.
- */
-static void
-note_failure(Purge *purge, int64 plan_id, const ErrorData *error)
-{
-	static const Oid types[] = {INT8OID, TEXTOID};
-	OwnChange	change = {.table = CpisRelationOid(CPIS_PURGE_FAILURE)};
-	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
-	Datum		values[2];
-
-	purge->failed++;
-	values[0] = Int64GetDatum(plan_id);
-	values[1] = CStringGetTextDatum(sqlstate);
-	(void) OwnChangeExecute(&change,
-							"INSERT INTO cpis.purge_failure (plan_id, failed_at, sqlstate)"
-							" VALUES ($1, pg_catalog.clock_timestamp(), $2)"
-							" ON CONFLICT (plan_id) DO UPDATE SET failed_at = excluded.failed_at,"
-							" sqlstate = excluded.sqlstate",
-							lengthof(types), types, values, NULL, NULL);
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("could not remove plan " INT64_FORMAT ": %s", plan_id, error->message)));
-}
-
-/*
- * Record the removal of plans that have been deleted, and certify it.
- */
-static void
-certify(const Batch *batch, int first, int n)
-{
-	MerkleHash *leaves = palloc(n * sizeof(MerkleHash));
-	char		root_text[2 * SHA256_LENGTH + 1];
-	MerkleHash	root;
-	StringInfoData buffer;
-	AuditEvent	event;
-
-	initStringInfo(&buffer);
-	for (int i = 0; i < n; i++)
-		RemovalLeaf(&batch->removals[first + i], &buffer, &leaves[i]);
-	RemovalRoot(leaves, n, &root);
-	root_text[hex_encode((char *) root.bytes, SHA256_LENGTH, root_text)] = '\0';
-
-	AuditEventInit(&event, REMOVAL_ACTION);
-	snprintf(event.detail, sizeof(event.detail), "plans: %d, root: %s", n, root_text);
-	RecordChange(&event);
-	RemovalInsert(batch->removals + first, n, event.event_id, event.recorded_at);
-}
-
-/*
- * Remove plans of the batch; halve it where that fails.
- */
-static void
-remove_plans(Purge *purge, const Batch *batch, int first, int n)
-{
-	ErrorData  *error = try_to_delete(batch, first, n);
-
-	if (error == NULL)
-	{
-		certify(batch, first, n);
-		purge->removed += n;
-	}
-	else if (n == 1)
-		note_failure(purge, batch->plan_ids[first], error);
-	else
-	{
-		remove_plans(purge, batch, first, n / 2);
-		remove_plans(purge, batch, first + n / 2, n - n / 2);
-	}
-}
-
-/*
- * One batch, in the present transaction; false when there is nothing left to see.
- */
-static bool
-purge_batch(Purge *purge)
+purge_plans(Purge *purge)
 {
 	Relation	plans;
-	Batch		batch = {0};
+	PurgeBatch	batch;
 	bool		more;
 
 	LockRelationOid(CpisRelationOid(CPIS_RETENTION_POLICY), ShareLock);
 	plans = CpisTableOpen(CPIS_PLAN, RowExclusiveLock);
 	LockRelationOid(CpisRelationOid(CPIS_HOLD), ShareLock);
-	batch.tids = palloc(purge->batch_size * sizeof(ItemPointerData));
-	batch.plan_ids = palloc(purge->batch_size * sizeof(int64));
-	batch.removals = palloc(purge->batch_size * sizeof(Removal));
+	PurgeBatchBegin(&batch, CPIS_PLAN, purge->batch_size);
 	more = find_plans(purge, plans, &batch);
-	if (batch.n > 0)
-		remove_plans(purge, &batch, 0, batch.n);
+	PurgeBatchRemove(&batch);
+	purge->plans.removed += batch.removed;
+	purge->plans.failed += batch.failed;
 	table_close(plans, NoLock);
 	return more;
+}
+
+/*
+ * One batch of what authorities have sent, in the present transaction.
+ */
+static bool
+purge_submission_records(Purge *purge)
+{
+	PurgeBatch	batch;
+	bool		more;
+
+	PurgeBatchBegin(&batch, CPIS_SUBMISSION_RECORD, purge->batch_size);
+	more = PurgeSubmissionFind(&purge->cursor, &batch, &purge->submission_records.held_back);
+	PurgeBatchRemove(&batch);
+	purge->submission_records.removed += batch.removed;
+	purge->submission_records.failed += batch.failed;
+	return more;
+}
+
+static int64
+records_removed(const Purge *purge)
+{
+	return purge->plans.removed + purge->submission_records.removed;
 }
 
 /*
@@ -383,8 +244,12 @@ report(Purge *purge)
 {
 	char		progress[128];
 
-	snprintf(progress, sizeof(progress), "cpis_purge: " INT64_FORMAT " plans removed, at page %u of %u",
-			 purge->removed, ItemPointerGetBlockNumberNoCheck(&purge->position), purge->end);
+	if (purge->cursor.submission_id == 0)
+		snprintf(progress, sizeof(progress), "cpis_purge: " INT64_FORMAT " plans removed, at page %u of %u",
+				 purge->plans.removed, ItemPointerGetBlockNumberNoCheck(&purge->position), purge->end);
+	else
+		snprintf(progress, sizeof(progress), "cpis_purge: " INT64_FORMAT " submission records removed, at submission " INT64_FORMAT,
+				 purge->submission_records.removed, purge->cursor.submission_id);
 	pgstat_report_activity(STATE_RUNNING, progress);
 	if (microseconds_since(purge->reported_at) > REPORT_EVERY_US)
 	{
@@ -412,7 +277,7 @@ keep_to_rate(Purge *purge)
 		return;
 	for (;;)
 	{
-		int64		ahead = purge->removed * 1000 / purge->max_rate -
+		int64		ahead = records_removed(purge) * 1000 / purge->max_rate -
 			microseconds_since(purge->begun_at) / 1000;
 
 		if (ahead <= 0)
@@ -445,12 +310,12 @@ give_way(const Purge *purge, const Effort *before)
 	int64		left_ms = (wanted - microseconds_since(before->began_at) + 500) / 1000;
 
 	/* Without a removal, there may be no queue to look at. */
-	if (purge->removed > 0 && left_ms > 0 && QueueWaiting() > 0)
+	if (records_removed(purge) > 0 && left_ms > 0 && QueueWaiting() > 0)
 		rest(Min(left_ms, REST_MOST_MS));
 }
 
 /*
- * Forget the failures of plans that are there no more.
+ * Forget the failures of records that are there no more, and sum up the tally.
  */
 static void
 clear_failures(void)
@@ -459,7 +324,9 @@ clear_failures(void)
 
 	(void) OwnChangeExecute(&change,
 							"DELETE FROM cpis.purge_failure f"
-							" WHERE NOT EXISTS (SELECT FROM cpis.plan p WHERE p.plan_id = f.plan_id)",
+							" WHERE NOT EXISTS (SELECT FROM cpis.plan p WHERE p.plan_id = f.plan_id)"
+							" AND NOT EXISTS (SELECT FROM cpis.submission_record r"
+							" WHERE r.submission_id = f.submission_id AND r.line_no = f.line_no)",
 							0, NULL, NULL, NULL, NULL);
 	change.table = CpisRelationOid(CPIS_PLAN_TALLY);
 	(void) OwnChangeExecute(&change,
@@ -492,19 +359,14 @@ end_batch(MemoryContext context)
 }
 
 /*
- * All batches, until the end of the table or until somebody pauses the purge; then
- * the months of the trail whose time has run.
+ * All batches of one step, each a transaction; false where somebody has paused the
+ * purge.
  */
-static void
-run(Purge *purge)
+static bool
+run_step(Purge *purge, PurgeStep step, MemoryContext context)
 {
-	MemoryContext context = CurrentMemoryContext;
 	bool		more = true;
 
-	purge->batch_context = AllocSetContextCreate(context, "cpis purge", ALLOCSET_DEFAULT_SIZES);
-	/* The call may have taken a snapshot, which is of another isolation level. */
-	SPI_commit();
-	MemoryContextSwitchTo(context);
 	while (more)
 	{
 		Effort		before = {.processor_us = processor_time()};
@@ -515,23 +377,42 @@ run(Purge *purge)
 		{
 			end_batch(context);
 			ereport(NOTICE, (errmsg("the purge is paused")));
-			return;
+			return false;
 		}
-		more = purge_batch(purge);
+		more = step(purge);
 		end_batch(context);
 		report(purge);
 		keep_to_rate(purge);
 		give_way(purge, &before);
 	}
+	return true;
+}
+
+static bool
+purge_month(Purge *purge)
+{
+	return RemovedMonthNext();
+}
+
+/*
+ * Everything that is due: plans, what authorities have sent, months of the trail.
+ */
+static void
+run(Purge *purge)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	purge->batch_context = AllocSetContextCreate(context, "cpis purge", ALLOCSET_DEFAULT_SIZES);
+	/* The call may have taken a snapshot, which is of another isolation level. */
+	SPI_commit();
+	MemoryContextSwitchTo(context);
+	if (!run_step(purge, purge_plans, context) ||
+		!run_step(purge, purge_submission_records, context))
+		return;
 	begin_batch(purge);
 	clear_failures();
 	end_batch(context);
-	do
-	{
-		begin_batch(purge);
-		more = !PurgeIsPaused() && RemovedMonthNext();
-		end_batch(context);
-	} while (more);
+	(void) run_step(purge, purge_month, context);
 }
 
 /*
@@ -557,7 +438,14 @@ PurgeRun(int batch_size, int max_rate)
 	ereport(NOTICE,
 			(errmsg("plans removed: " INT64_FORMAT ", failed: " INT64_FORMAT
 					", held back: " INT64_FORMAT ", locked by others: " INT64_FORMAT,
-					purge.removed, purge.failed, purge.held_back, purge.passed_over)));
+					purge.plans.removed, purge.plans.failed, purge.plans.held_back,
+					purge.plans.passed_over)));
+	if (purge.cursor.submission_id != 0)
+		ereport(NOTICE,
+				(errmsg("submission records removed: " INT64_FORMAT ", failed: " INT64_FORMAT
+						", held back: " INT64_FORMAT,
+						purge.submission_records.removed, purge.submission_records.failed,
+						purge.submission_records.held_back)));
 }
 
 /*
@@ -575,9 +463,9 @@ cpis_purge(PG_FUNCTION_ARGS)
 				 errmsg("%s cannot be called inside a transaction", "cpis_purge()"),
 				 errdetail("It commits each batch."),
 				 errhint("CALL it outside BEGIN and outside functions, and not as one of several statements in a string.")));
-	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > BATCH_MOST)
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1 || PG_GETARG_INT32(0) > PURGE_BATCH_MOST)
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "batch_size",
-					  psprintf("must be from 1 to %d", BATCH_MOST));
+					  psprintf("must be from 1 to %d", PURGE_BATCH_MOST));
 	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "max_rate", "must be positive");
 	PurgeRun(PG_GETARG_INT32(0), PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));

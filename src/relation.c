@@ -48,6 +48,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_LEDGER] = "ledger",
 	[CPIS_LEDGER_TILE] = "ledger_tile",
 	[CPIS_CHECKPOINT] = "checkpoint",
+	[CPIS_SUBMISSION_RECORD] = "submission_record",
 	[CPIS_HOLD] = "hold",
 	[CPIS_REMOVAL] = "removal",
 	[CPIS_REMOVED_MONTH] = "removed_month",
