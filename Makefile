@@ -47,6 +47,7 @@ OBJS = \
 	src/queue.o \
 	src/reference.o \
 	src/refuse_change.o \
+	src/refuse_others.o \
 	src/register.o \
 	src/relation.o \
 	src/removal.o \
@@ -60,6 +61,7 @@ OBJS = \
 	src/stat.o \
 	src/submission_record.o \
 	src/trail.o \
+	src/trusted_code.o \
 	src/verify_checkpoint.o \
 	src/verify_event.o \
 	src/verify_notice.o \
@@ -78,6 +80,7 @@ SQL = \
 	sql/lookup.sql \
 	sql/submission.sql \
 	sql/retention.sql \
+	sql/reconcile.sql \
 	sql/stat.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)

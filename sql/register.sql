@@ -129,6 +129,9 @@ CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.retention_policy
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Use cpis_retention_set().');
 ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_change,
 	ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.retention_policy
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Use cpis_retention_set().');
+ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_insert;
 
 /*
  * Reference rows come with the script and are not dumped, so a change to them
@@ -242,6 +245,9 @@ CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.plan_tally
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.plan_tally
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('The purge sums it up.');
 ALTER TABLE cpis.plan_tally ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.plan_tally
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Statements that change plans do it.');
+ALTER TABLE cpis.plan_tally ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE FUNCTION cpis.tally_plans() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_tally_plans';

@@ -35,6 +35,27 @@ REVOKE ALL ON FUNCTION cpis_plan_correct(bigint, text, date, date, date) FROM PU
 COMMENT ON FUNCTION cpis_plan_correct(bigint, text, date, date, date) IS
 	'correct a plan that was added in error or has wrong dates: those given are set, infinity takes one away; recorded, and the authority is told; answers the event';
 
+CREATE TABLE cpis.correction (
+	event_id bigint NOT NULL
+		CONSTRAINT correction_pkey PRIMARY KEY,
+	plan_id bigint NOT NULL,
+	corrected_at timestamptz NOT NULL
+);
+REVOKE ALL ON TABLE cpis.correction FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('cpis.correction', '');
+COMMENT ON TABLE cpis.correction IS 'corrections of plans that were made, append-only; an event of one without a row here did not commit';
+COMMENT ON COLUMN cpis.correction.event_id IS 'event by which it was recorded';
+COMMENT ON COLUMN cpis.correction.plan_id IS 'the plan, which may have been removed since';
+COMMENT ON COLUMN cpis.correction.corrected_at IS 'when it was corrected';
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.correction
+	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('What was corrected stays so.');
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.correction
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was corrected stays so.');
+ALTER TABLE cpis.correction ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.correction
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Use cpis_plan_correct().');
+ALTER TABLE cpis.correction ENABLE ALWAYS TRIGGER own_insert;
+
 /*
  * Holds.
  */
@@ -49,6 +70,8 @@ CREATE TABLE cpis.hold (
 	released_at timestamptz,
 	release_reason text,
 	released_event bigint,
+	salt bytea NOT NULL DEFAULT cpis.random_salt()
+		CONSTRAINT hold_salt_length CHECK (octet_length(salt) = 16),
 	CONSTRAINT hold_one_scope CHECK (nhs_number IS NULL OR local_authority IS NULL),
 	CONSTRAINT hold_release_whole
 		CHECK (num_nulls(released_at, release_reason, released_event) IN (0, 3))
@@ -66,12 +89,16 @@ COMMENT ON COLUMN cpis.hold.placed_event IS 'event by which that was recorded';
 COMMENT ON COLUMN cpis.hold.released_at IS 'when it was released; NULL while it is in force';
 COMMENT ON COLUMN cpis.hold.release_reason IS 'why it was released';
 COMMENT ON COLUMN cpis.hold.released_event IS 'event by which that was recorded';
+COMMENT ON COLUMN cpis.hold.salt IS '16 random bytes, so that events of removals can name the holds in force without telling on whom they are';
 COMMENT ON SEQUENCE cpis.hold_hold_id_seq IS 'numbers of cpis.hold.hold_id';
 CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.hold
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Use cpis_hold_release().');
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.hold
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Use cpis_hold_release().');
 ALTER TABLE cpis.hold ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.hold
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Use cpis_hold_place().');
+ALTER TABLE cpis.hold ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE FUNCTION cpis_hold_place(
 	reason text,
@@ -108,7 +135,8 @@ CREATE TABLE cpis.removal (
 	local_authority text COLLATE "C" NOT NULL,
 	due_on date NOT NULL,
 	retention_days integer,
-	commitment bytea NOT NULL,
+	commitment bytea NOT NULL
+		CONSTRAINT removal_commitment_length CHECK (octet_length(commitment) = 32),
 	removed_at timestamptz NOT NULL
 );
 REVOKE ALL ON TABLE cpis.removal FROM PUBLIC;
@@ -129,6 +157,9 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.removal
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.removal
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Certificates are append-only.');
 ALTER TABLE cpis.removal ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.removal
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge makes them.');
+ALTER TABLE cpis.removal ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE TABLE cpis.purge_failure (
 	plan_id bigint,
@@ -147,21 +178,33 @@ COMMENT ON COLUMN cpis.purge_failure.submission_id IS 'else the submission';
 COMMENT ON COLUMN cpis.purge_failure.line_no IS 'and its line';
 COMMENT ON COLUMN cpis.purge_failure.failed_at IS 'when that was last tried';
 COMMENT ON COLUMN cpis.purge_failure.sqlstate IS 'with which error';
+CREATE TRIGGER own_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.purge_failure
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge notes what it could not remove.');
+ALTER TABLE cpis.purge_failure ENABLE ALWAYS TRIGGER own_change;
 
 CREATE TABLE cpis.purge_switch (
 	database oid NOT NULL
 		CONSTRAINT purge_switch_pkey PRIMARY KEY,
 	automatic boolean NOT NULL DEFAULT false,
-	paused boolean NOT NULL DEFAULT false
+	automatic_event bigint,
+	paused boolean NOT NULL DEFAULT false,
+	paused_event bigint
 );
 REVOKE ALL ON TABLE cpis.purge_switch FROM PUBLIC;
 COMMENT ON TABLE cpis.purge_switch IS 'whether the purge runs by itself in this database, and whether it is paused; not dumped';
 COMMENT ON COLUMN cpis.purge_switch.database IS 'OID of the database: in a copy of it the row does not count';
 COMMENT ON COLUMN cpis.purge_switch.automatic IS 'does the purge run by itself?';
+COMMENT ON COLUMN cpis.purge_switch.automatic_event IS 'event by which that was recorded';
 COMMENT ON COLUMN cpis.purge_switch.paused IS 'does every purge end after its batch, and none begin?';
+COMMENT ON COLUMN cpis.purge_switch.paused_event IS 'event by which that was recorded';
 CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.purge_switch
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('Use cpis_purge_automatic() and cpis_purge_pause().');
-ALTER TABLE cpis.purge_switch ENABLE ALWAYS TRIGGER own_change;
+CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.purge_switch
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Use cpis_purge_automatic() and cpis_purge_pause().');
+ALTER TABLE cpis.purge_switch ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.purge_switch
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Use cpis_purge_automatic() and cpis_purge_pause().');
+ALTER TABLE cpis.purge_switch ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE PROCEDURE cpis_purge(batch_size integer = 1000, max_rate integer = NULL)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_purge';
@@ -341,6 +384,9 @@ SELECT pg_catalog.pg_extension_config_dump('cpis.notification_cursor', '');
 COMMENT ON TABLE cpis.notification_cursor IS 'up to which of its notices each authority has acknowledged them; without a row, none';
 COMMENT ON COLUMN cpis.notification_cursor.local_authority IS 'the authority';
 COMMENT ON COLUMN cpis.notification_cursor.acknowledged IS 'number of the last notice acknowledged';
+CREATE TRIGGER own_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.notification_cursor
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Months of the trail stay until their notices are acknowledged.');
+ALTER TABLE cpis.notification_cursor ENABLE ALWAYS TRIGGER own_change;
 
 CREATE TABLE cpis.removed_month (
 	month text COLLATE "C" NOT NULL
@@ -405,16 +451,25 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.removed_month
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.removed_month
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was removed stays so.');
 ALTER TABLE cpis.removed_month ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.removed_month
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge does it.');
+ALTER TABLE cpis.removed_month ENABLE ALWAYS TRIGGER own_insert;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.event_count
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('What was counted stays so.');
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.event_count
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was counted stays so.');
 ALTER TABLE cpis.event_count ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.event_count
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge counts.');
+ALTER TABLE cpis.event_count ENABLE ALWAYS TRIGGER own_insert;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.kept_event
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('The audit trail is append-only.');
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON cpis.kept_event
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('The audit trail is append-only.');
 ALTER TABLE cpis.kept_event ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.kept_event
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge keeps them.');
+ALTER TABLE cpis.kept_event ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE FUNCTION cpis.event_bytes(event_id bigint) RETURNS bytea
 	LANGUAGE C VOLATILE PARALLEL UNSAFE STRICT
@@ -550,128 +605,3 @@ COMMENT ON COLUMN cpis_stat_retention.removed IS 'certificates of removal';
 COMMENT ON COLUMN cpis_stat_retention.last_removed_at IS 'when a record was last removed';
 COMMENT ON COLUMN cpis_stat_retention.automatic IS 'has cpis_purge_automatic() switched the purge on in this database?';
 COMMENT ON COLUMN cpis_stat_retention.paused IS 'has cpis_purge_pause() paused it?';
-
-/*
- * Reconciliation.  What it finds, with the number of the event that it concerns;
- * uncommitted: an event announces a change that is not there, because its
- * transaction did not commit, or somebody has undone it.
- */
-CREATE FUNCTION cpis_retention_reconcile(
-	OUT problem text,
-	OUT event_id bigint,
-	OUT uncommitted boolean)
-	RETURNS SETOF record
-	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
-	-- Guards that are missing, disabled, or call another function.
-	SELECT format('trigger "%s" of table "%s" is missing, disabled or another one', guard.name, guard.relation),
-		NULL::bigint, false
-	FROM (
-		SELECT v.relation, v.name, v.function
-		FROM (VALUES ('plan', 'guard', 'guard_plan'), ('plan', 'guard_truncate', 'guard_plan'),
-			('plan', 'tally_insert', 'tally_plans'), ('plan', 'tally_update', 'tally_plans'),
-			('plan', 'tally_delete', 'tally_plans'),
-			('audit_event', 'append_only', 'refuse_change')) AS v (relation, name, function)
-		UNION ALL
-		SELECT r.relation, t.name, 'refuse_change'
-		FROM unnest(ARRAY['retention_policy', 'plan_tally', 'hold', 'submission', 'submission_record']) AS r (relation),
-			unnest(ARRAY['own_change', 'own_change_truncate']) AS t (name)
-		UNION ALL
-		SELECT r.relation, t.name, 'refuse_change'
-		FROM (SELECT unnest(ARRAY['removal', 'removed_month', 'event_count', 'kept_event', 'notification', 'ledger',
-				  'ledger_tile', 'checkpoint'])
-			  UNION ALL
-			  SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-			  WHERE i.inhparent = (SELECT p.oid FROM pg_class p JOIN pg_namespace n ON n.oid = p.relnamespace
-								   WHERE n.nspname = 'cpis' AND p.relname = 'audit_event')) AS r (relation),
-			unnest(ARRAY['append_only', 'append_only_truncate']) AS t (name)) AS guard
-	WHERE NOT EXISTS (
-		SELECT FROM pg_trigger t
-			JOIN pg_class c ON c.oid = t.tgrelid
-			JOIN pg_namespace n ON n.oid = c.relnamespace
-			JOIN pg_proc f ON f.oid = t.tgfoid
-		WHERE n.nspname = 'cpis' AND c.relname = guard.relation AND t.tgname = guard.name
-			AND t.tgenabled = 'A' AND f.pronamespace = n.oid AND f.proname = guard.function)
-	UNION ALL
-	-- Plans that came, went or were changed while the triggers did not fire.
-	SELECT CASE WHEN plans.n <> tally.n
-			THEN format('the register has %s plans, and by what has been changed it should have %s', plans.n, tally.n)
-			ELSE 'plans have been changed while the triggers were disabled' END, NULL, false
-	FROM (SELECT count(*), COALESCE(bit_xor(cpis.plan_fingerprint(p)), 0) FROM cpis.plan p) AS plans (n, fingerprint),
-		(SELECT COALESCE(sum(t.plans), 0), COALESCE(bit_xor(t.fingerprint), 0) FROM cpis.plan_tally t) AS tally (n, fingerprint)
-	WHERE (plans.n, plans.fingerprint) IS DISTINCT FROM (tally.n, tally.fingerprint)
-	UNION ALL
-	-- Certificates against the events of their removal.
-	SELECT CASE WHEN e.event_id IS NULL THEN 'certificates name an event that is no removal'
-			WHEN batch.n IS NULL THEN format('no certificate of what was announced, %s', e.detail)
-			ELSE 'the certificates are not those that the event announced' END,
-		COALESCE(e.event_id, batch.event_id), e.event_id IS NOT NULL AND batch.n IS NULL
-	FROM (SELECT a.event_id, a.detail FROM cpis.audit_event a WHERE a.action = 'removal' AND NOT starts_with(a.detail, 'month: ')
-		  UNION ALL
-		  SELECT k.event_id, k.detail FROM cpis.kept_event k WHERE k.action = 'removal' AND NOT starts_with(k.detail, 'month: ')) AS e
-		FULL JOIN (
-			SELECT s.event_id, s.n, s.records, tree.root
-			FROM (SELECT r.event_id, count(*) AS n,
-					  CASE WHEN bool_and(r.kind = 'submission_record') THEN 'submission records' ELSE 'plans' END AS records,
-					  array_agg(cpis.removal_bytes(r.kind, r.local_authority, r.due_on, r.retention_days, r.commitment)
-								ORDER BY r.leaf_index) AS certificates
-				  FROM cpis.removal r GROUP BY r.event_id) AS s
-				CROSS JOIN LATERAL cpis.removal_tree(s.certificates, 0) AS tree) AS batch
-		ON batch.event_id = e.event_id
-	WHERE format('%s: %s, root: %s', batch.records, batch.n, encode(batch.root, 'hex')) IS DISTINCT FROM e.detail
-	UNION ALL
-	SELECT format('a month that was to be removed is there: %s', e.detail), e.event_id, true
-	FROM cpis.audit_event e
-	WHERE e.action = 'removal' AND starts_with(e.detail, 'month: ')
-		AND NOT EXISTS (SELECT FROM cpis.removed_month m WHERE m.event_id = e.event_id)
-	UNION ALL
-	-- Policies against the events that set them.
-	SELECT format('nothing has recorded that "%s" is held %s', p.kind, COALESCE(p.retention_days || ' days', 'without end')),
-		p.event_id, false
-	FROM cpis.retention_policy p
-	WHERE NOT EXISTS (
-		SELECT FROM (SELECT a.event_id, a.recorded_at, a.action, a.detail FROM cpis.audit_event a
-					 UNION ALL SELECT k.event_id, k.recorded_at, k.action, k.detail FROM cpis.kept_event k) AS e
-		WHERE e.event_id = p.event_id AND e.recorded_at = p.set_at AND e.action = 'retention'
-			AND starts_with(e.detail, format('%s: %s instead of ', p.kind, COALESCE(p.retention_days || ' days', 'without end'))))
-	UNION ALL
-	SELECT format('a policy that was set is not there: %s', e.detail), e.event_id, true
-	FROM cpis.audit_event e
-	WHERE e.action = 'retention'
-		AND NOT EXISTS (SELECT FROM cpis.retention_policy p
-						WHERE p.kind = split_part(e.detail, ': ', 1) AND p.event_id >= e.event_id)
-	UNION ALL
-	-- Holds against the events that placed and released them.
-	SELECT format('nothing has recorded that hold %s was %s', h.hold_id, act.done), act.event_id, false
-	FROM cpis.hold h
-		CROSS JOIN LATERAL (VALUES
-			('placed', h.placed_event, h.placed_at, format('placed on %s; %s', CASE
-				WHEN h.nhs_number IS NOT NULL THEN 'this NHS number'
-				WHEN h.local_authority IS NOT NULL THEN 'local authority ' || h.local_authority
-				ELSE 'everything' END, h.reason)),
-			('released', h.released_event, h.released_at, format('released hold %s; %s', h.hold_id, h.release_reason)))
-			AS act (done, event_id, at, detail)
-	-- Events of holds name a person, and go with their month.
-	WHERE act.event_id >= (SELECT COALESCE(max(r.last_event) + 1, 0) FROM cpis.removed_month r)
-		AND NOT EXISTS (
-			SELECT FROM cpis.audit_event e
-			WHERE e.event_id = act.event_id AND e.recorded_at = act.at AND e.action = 'hold' AND e.detail = act.detail
-				AND (act.done = 'released' OR e.nhs_number IS NOT DISTINCT FROM h.nhs_number))
-	UNION ALL
-	SELECT format('a hold is not as was announced: %s', e.detail), e.event_id, true
-	FROM cpis.audit_event e
-	WHERE e.action = 'hold'
-		AND NOT EXISTS (SELECT FROM cpis.hold h WHERE e.event_id IN (h.placed_event, h.released_event))
-	UNION ALL
-	-- Events that were kept against the ledger, and what their columns say against their bytes.
-	SELECT 'the event that was kept is not the one in the ledger', k.event_id, false
-	FROM cpis.kept_event k
-		LEFT JOIN cpis.ledger_tile t ON t.level = 0 AND t.tile = k.event_id / 256
-	WHERE substr(t.hashes, (k.event_id % 256)::integer * 32 + 1, 32)
-			IS DISTINCT FROM sha256('\x00'::bytea || k.event_bytes)
-		OR position('\x03'::bytea || int4send(octet_length(k.action)) || convert_to(k.action, 'UTF8') IN k.event_bytes) = 0
-		OR position('\x18'::bytea || int4send(octet_length(k.detail)) || convert_to(k.detail, 'UTF8') IN k.event_bytes) = 0;
-END;
-REVOKE ALL ON FUNCTION cpis_retention_reconcile() FROM PUBLIC;
-COMMENT ON FUNCTION cpis_retention_reconcile() IS
-	'does what retention has done agree with what was recorded of it? a row for each thing that does not; uncommitted where an event announces what is not there';

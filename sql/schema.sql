@@ -27,3 +27,8 @@ CREATE FUNCTION cpis.refuse_change() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_refuse_change';
 REVOKE ALL ON FUNCTION cpis.refuse_change() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.refuse_change() IS 'trigger: refuses the statement, giving its argument as the reason';
+
+CREATE FUNCTION cpis.refuse_others() RETURNS trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_refuse_others';
+REVOKE ALL ON FUNCTION cpis.refuse_others() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.refuse_others() IS 'trigger: refuses the statement to all but the owner of the table and superusers, giving its argument as the reason';

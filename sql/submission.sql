@@ -78,6 +78,9 @@ CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.submission
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.submission
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('Submissions and their answers stay as they are.');
 ALTER TABLE cpis.submission ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.submission
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('When it was answered decides for how long its records are held.');
+ALTER TABLE cpis.submission ENABLE ALWAYS TRIGGER own_insert;
 CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.submission_record
 	FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change('What was sent stays as it was until its term ends; CALL cpis_purge() removes it then.');
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.submission_record

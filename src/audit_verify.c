@@ -277,7 +277,9 @@ verify(VerifyShared *plan)
 }
 
 /*
- * What to verify: the whole trail, or from one event to another.
+ * What to verify: the whole trail, or from one event to another.  From here on, the
+ * active snapshot is one that was taken when months could not go any more: an older one
+ * would miss their events, but not see that they have been removed.
  */
 static void
 make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
@@ -288,6 +290,7 @@ make_plan(FunctionCallInfo fcinfo, VerifyShared *plan)
 	memset(plan, 0, sizeof(VerifyShared));
 	INSTR_TIME_SET_CURRENT(plan->reported_at);
 	LedgerLockToRead();
+	PushActiveSnapshot(GetLatestSnapshot());
 	reading = LedgerReadingBegin(GetActiveSnapshot(), false);
 	plan->tree_size = LedgerTreeSize(reading);
 	plan->floor = RemovedMonthsFloor(reading->snapshot);
@@ -337,6 +340,7 @@ cpis_audit_verify(PG_FUNCTION_ARGS)
 
 	make_plan(fcinfo, &plan);
 	verify(&plan);
+	PopActiveSnapshot();
 
 	values[0] = Int64GetDatum(pg_atomic_read_u64(&plan.checked));
 	if (plan.problem_event >= 0)

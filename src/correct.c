@@ -12,7 +12,7 @@
  * before the change can be committed.
  *
  * Locks the row of the plan to the end of the transaction.  An error leaves it as
- * it was.
+ * it was, and tells nothing of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +24,7 @@
 #include "argument.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
+#include "day.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "own_change.h"
@@ -33,9 +34,9 @@
 #include "retention.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(cpis_plan_correct);
 
@@ -86,22 +87,12 @@ lock_plan(Relation table, int64 plan_id, TupleTableSlot *slot, PlanRecord *plan)
 	PlanRecordReadSlot(slot, plan);
 }
 
-/*
- * The date as year, month, day, whatever the session's DateStyle.
- */
 static char *
 date_text(Datum date, bool isnull)
 {
-	char	   *text = palloc(MAXDATELEN + 1);
-	struct pg_tm tm;
-
 	if (isnull)
 		return "none";
-	if (DATE_NOT_FINITE(DatumGetDateADT(date)))
-		return "-infinity";
-	j2date(DatumGetDateADT(date) + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	EncodeDateOnly(&tm, USE_ISO_DATES, text);
-	return text;
+	return DATE_NOT_FINITE(DatumGetDateADT(date)) ? "-infinity" : DayText(DatumGetDateADT(date));
 }
 
 /*
@@ -138,11 +129,32 @@ change_dates(FunctionCallInfo fcinfo, PlanRecord *plan)
 	return words.data;
 }
 
+/*
+ * Raise an error of a constraint without its detail, which is the record.
+ */
+static void
+rethrow(ErrorData *error)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		ReThrowError(error);
+	ereport(ERROR,
+			(errcode(error->sqlerrcode),
+			 errmsg("the plan cannot have these dates"),
+			 error->constraint_name == NULL ? 0 :
+			 errdetail("They violate constraint \"%s\" of table \"%s\".", error->constraint_name, "cpis.plan"),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+/*
+ * Put the dates into the row, and see that they are there.
+ */
 static void
 store(Relation table, int64 plan_id, const PlanRecord *plan)
 {
 	static const Oid types[] = {INT8OID, DATEOID, DATEOID, DATEOID};
-	OwnChange	change = {.table = RelationGetRelid(table), .ids = &plan_id, .nids = 1};
+	OwnChange	change = {.table = RelationGetRelid(table), .operation = CMD_UPDATE, .ids = &plan_id, .nids = 1};
+	MemoryContext context = CurrentMemoryContext;
 	Datum		values[1 + lengthof(dates)];
 	char		nulls[1 + lengthof(dates)] = {' '};
 
@@ -152,13 +164,49 @@ store(Relation table, int64 plan_id, const PlanRecord *plan)
 		values[1 + i] = plan->values[dates[i].column - 1];
 		nulls[1 + i] = plan->isnull[dates[i].column - 1] ? 'n' : ' ';
 	}
+	PG_TRY();
+	{
+		(void) OwnChangeExecute(&change,
+								"UPDATE cpis.plan SET start_date = $2, end_date = $3, delete_date = $4"
+								" WHERE plan_id = $1", lengthof(types), types, values, nulls, NULL);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		rethrow(error);
+	}
+	PG_END_TRY();
+	/* Other triggers of the table may have made something else of it. */
 	if (OwnChangeExecute(&change,
-						 "UPDATE cpis.plan SET start_date = $2, end_date = $3, delete_date = $4"
-						 " WHERE plan_id = $1", lengthof(types), types, values, nulls, NULL) != 1)
+						 "SELECT plan_id FROM cpis.plan WHERE plan_id = $1 AND start_date = $2"
+						 " AND end_date IS NOT DISTINCT FROM $3 AND delete_date IS NOT DISTINCT FROM $4",
+						 lengthof(types), types, values, nulls, NULL) != 1)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("plan " INT64_FORMAT " was not corrected", plan_id),
-				 errdetail("A trigger has kept it as it was.")));
+				 errdetail("A trigger has made something else of it.")));
+}
+
+/*
+ * Leave a row that is there when, and only when, the correction is.
+ */
+static void
+store_correction(int64 plan_id, const AuditEvent *event)
+{
+	static const Oid types[] = {INT8OID, INT8OID, TIMESTAMPTZOID};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_CORRECTION)};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(event->event_id);
+	values[1] = Int64GetDatum(plan_id);
+	values[2] = TimestampTzGetDatum(event->recorded_at);
+	(void) OwnChangeExecute(&change,
+							"INSERT INTO cpis.correction (event_id, plan_id, corrected_at) VALUES ($1, $2, $3)",
+							lengthof(types), types, values, NULL, NULL);
 }
 
 /*
@@ -198,6 +246,7 @@ cpis_plan_correct(PG_FUNCTION_ARGS)
 	snprintf(event.detail, sizeof(event.detail), "%s; %s", words, reason);
 	ExecDropSingleTupleTableSlot(slot);
 	RecordChange(&event);
+	store_correction(plan_id, &event);
 	table_close(table, NoLock);
 	PG_RETURN_INT64(event.event_id);
 }

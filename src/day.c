@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "day.h"
+#include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
@@ -57,4 +58,18 @@ DayToday(void)
 		hour = now / USECS_PER_HOUR;
 	}
 	return today;
+}
+
+/*
+ * The day, which is finite, as year, month, day, whatever the session's DateStyle.
+ */
+char *
+DayText(DateADT day)
+{
+	char	   *text = palloc(MAXDATELEN + 1);
+	struct pg_tm tm;
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	EncodeDateOnly(&tm, USE_ISO_DATES, text);
+	return text;
 }

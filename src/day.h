@@ -12,5 +12,6 @@
 
 extern DateADT DayAt(TimestampTz at);
 extern DateADT DayToday(void);
+extern char *DayText(DateADT day);
 
 #endif							/* CPIS_DAY_H */

@@ -10,7 +10,14 @@
  *
  * Placing and releasing are recorded in the trail, and durable there, before they
  * count.  The purge reads the holds under ShareLock on cpis.hold, which waits for
- * those who are just placing one: a hold in force is never overlooked.
+ * those who are just placing one: a hold in force is never overlooked.  Who places or
+ * releases takes his lock before he records it, so that events tell, by their order,
+ * which holds were in force when something was removed.
+ *
+ * The event of a removal has a digest of them: SHA-256 over, for each by its number,
+ * hold_id as i64, the ten digits of its NHS number as i64 or 0, the length of its
+ * authority as i32, that authority, and the salt of the hold, without which who reads
+ * events could guess numbers.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,14 +28,17 @@
 #include "access/table.h"
 #include "argument.h"
 #include "audit_event.h"
+#include "canonical.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "hold.h"
+#include "ledger.h"
 #include "own_change.h"
 #include "reference.h"
 #include "relation.h"
 #include "request.h"
 #include "retention.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -43,6 +53,14 @@ PG_FUNCTION_INFO_V1(cpis_hold_on);
 #define HOLD_NHS_NUMBER 2
 #define HOLD_LOCAL_AUTHORITY 3
 #define HOLD_RELEASED_AT 7
+#define HOLD_SALT 10
+
+/* What the digest is made of. */
+typedef struct HoldBytes
+{
+	int64		hold_id;
+	StringInfoData bytes;
+} HoldBytes;
 
 typedef struct NumberHold
 {
@@ -94,18 +112,85 @@ add_authority(Holds *holds, const char *local_authority, int64 hold_id)
 }
 
 /*
- * Add one row of cpis.hold, unless it has been released.
+ * The part of the digest that is about this row.
  */
-static void
-add_hold(Holds *holds, HeapTuple tuple, TupleDesc descriptor)
+static HoldBytes *
+hold_bytes(HeapTuple tuple, TupleDesc descriptor, int64 hold_id)
 {
+	HoldBytes  *part = palloc(sizeof(HoldBytes));
+	char	   *local_authority = CpisTextAttribute(tuple, descriptor, HOLD_LOCAL_AUTHORITY);
+	int			length = local_authority == NULL ? 0 : strlen(local_authority);
 	bool		isnull;
-	int64		hold_id = DatumGetInt64(heap_getattr(tuple, HOLD_HOLD_ID, descriptor, &isnull));
 	Datum		value;
 
-	(void) heap_getattr(tuple, HOLD_RELEASED_AT, descriptor, &isnull);
+	part->hold_id = hold_id;
+	initStringInfo(&part->bytes);
+	canonical_uint64(&part->bytes, hold_id);
+	value = heap_getattr(tuple, HOLD_NHS_NUMBER, descriptor, &isnull);
+	canonical_uint64(&part->bytes, isnull ? 0 : mod11_to_integer(DatumGetInt32(value)));
+	canonical_uint32(&part->bytes, length);
+	if (length > 0)
+		canonical_put(&part->bytes, local_authority, length);
+	value = heap_getattr(tuple, HOLD_SALT, descriptor, &isnull);
 	if (!isnull)
-		return;
+	{
+		bytea	   *salt = DatumGetByteaPP(value);
+
+		canonical_put(&part->bytes, VARDATA_ANY(salt), VARSIZE_ANY_EXHDR(salt));
+	}
+	return part;
+}
+
+static int
+compare_parts(const ListCell *a, const ListCell *b)
+{
+	int64		one = ((HoldBytes *) lfirst(a))->hold_id;
+	int64		other = ((HoldBytes *) lfirst(b))->hold_id;
+
+	return (one > other) - (one < other);
+}
+
+/*
+ * The digest of all parts, in hexadecimal digits, or "none".
+ */
+static const char *
+digest_of(List *parts)
+{
+	char	   *text = palloc0(2 * SHA256_LENGTH + 1);
+	uint8		digest[SHA256_LENGTH];
+	StringInfoData bytes;
+	Sha256Part	all;
+	ListCell   *cell;
+
+	if (parts == NIL)
+		return "none";
+	initStringInfo(&bytes);
+	list_sort(parts, compare_parts);
+	foreach(cell, parts)
+	{
+		const StringInfoData *part = &((HoldBytes *) lfirst(cell))->bytes;
+
+		canonical_put(&bytes, part->data, part->len);
+	}
+	all.bytes = bytes.data;
+	all.length = bytes.len;
+	if (!sha256_parts(LedgerSha256(), &all, 1, digest))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute SHA-256 of holds")));
+	(void) hex_encode((char *) digest, SHA256_LENGTH, text);
+	return text;
+}
+
+/*
+ * Add a hold that is in force.
+ */
+static void
+add_hold(Holds *holds, HeapTuple tuple, TupleDesc descriptor, int64 hold_id)
+{
+	bool		isnull;
+	Datum		value;
+
 	value = heap_getattr(tuple, HOLD_NHS_NUMBER, descriptor, &isnull);
 	if (!isnull)
 	{
@@ -128,13 +213,25 @@ HoldsRead(Holds *holds, Snapshot snapshot)
 {
 	Relation	table = CpisTableOpen(CPIS_HOLD, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	TupleDesc	descriptor = RelationGetDescr(table);
+	List	   *parts = NIL;
 	HeapTuple	tuple;
 
 	memset(holds, 0, sizeof(Holds));
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		add_hold(holds, tuple, RelationGetDescr(table));
+	{
+		bool		isnull;
+		int64		hold_id = DatumGetInt64(heap_getattr(tuple, HOLD_HOLD_ID, descriptor, &isnull));
+
+		(void) heap_getattr(tuple, HOLD_RELEASED_AT, descriptor, &isnull);
+		if (!isnull)
+			continue;
+		add_hold(holds, tuple, descriptor, hold_id);
+		parts = lappend(parts, hold_bytes(tuple, descriptor, hold_id));
+	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
+	holds->digest = digest_of(parts);
 }
 
 /*
@@ -160,6 +257,20 @@ HoldsFind(const Holds *holds, int32 nhs_number, const char *local_authority)
 			return entry->hold_id;
 	}
 	return 0;
+}
+
+/*
+ * Lock the table of holds for who is going to change it, in the order in which the
+ * purge locks: the policy first, for he may go on to set that in the same transaction.
+ */
+static Oid
+lock_to_change(void)
+{
+	Oid			table = CpisRelationOid(CPIS_HOLD);
+
+	LockRelationOid(CpisRelationOid(CPIS_RETENTION_POLICY), RowExclusiveLock);
+	LockRelationOid(table, RowExclusiveLock);
+	return table;
 }
 
 static void
@@ -216,15 +327,17 @@ cpis_hold_place(PG_FUNCTION_ARGS)
 	AuditEvent	event;
 	char	   *reason;
 	char	   *local_authority;
+	const char *scope;
 	int64		hold_id = 0;
 
 	RequestCheckCallable("cpis_hold_place()");
 	reason = ArgumentText(fcinfo, 0, "reason", true, REASON_LENGTH);
 	local_authority = ArgumentText(fcinfo, 2, "local_authority", false, LOCAL_AUTHORITY_LENGTH);
 	AuditEventInit(&event, HOLD_ACTION);
-	record(&event, scope_of(fcinfo, local_authority, &event), reason);
+	scope = scope_of(fcinfo, local_authority, &event);
+	change.table = lock_to_change();
+	record(&event, scope, reason);
 
-	change.table = CpisRelationOid(CPIS_HOLD);
 	types[0] = get_atttype(change.table, HOLD_NHS_NUMBER);
 	values[0] = PG_ARGISNULL(1) ? (Datum) 0 : Int32GetDatum(PG_GETARG_INT32(1));
 	nulls[0] = PG_ARGISNULL(1) ? 'n' : ' ';
@@ -258,8 +371,8 @@ cpis_hold_release(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "hold_id", "must not be null");
 
+	change.table = lock_to_change();
 	/* Of two who release it, the second waits here, and then finds it released. */
-	change.table = CpisRelationOid(CPIS_HOLD);
 	values[0] = Int64GetDatum(PG_GETARG_INT64(0));
 	if (OwnChangeExecute(&change, "SELECT hold_id FROM cpis.hold WHERE hold_id = $1 AND released_at IS NULL FOR UPDATE",
 						 1, types, values, NULL, NULL) != 1)

@@ -17,6 +17,7 @@ typedef struct Holds
 	int64		on_everything;	/* hold_id, or 0 */
 	HTAB	   *on_numbers;		/* or NULL */
 	HTAB	   *on_authorities; /* or NULL */
+	const char *digest;			/* of all of them, as events of removals have it */
 } Holds;
 
 extern void HoldsRead(Holds *holds, Snapshot snapshot);

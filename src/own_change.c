@@ -9,8 +9,9 @@
  * callers need no privilege on it, with a search_path of its own, and telling the
  * triggers of the table which rows are meant.
  *
- * What is said to the triggers holds while the command runs, also for triggers of
- * others on the same table, and is taken back however that ends.
+ * What is said to the triggers holds while the command runs, also for other triggers on
+ * the same table, and is taken back however that ends.  Nobody's code but the owner's
+ * and superusers' runs meanwhile (trusted_code.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -21,6 +22,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "own_change.h"
+#include "trusted_code.h"
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
@@ -64,7 +66,7 @@ execute(const char *command, int nargs, const Oid *types, const Datum *values,
 /*
  * Run a command that changes the table, or reads it; answers how many rows it was.
  * Where it answers rows, "take" is called with them, in memory that is gone
- * afterwards.
+ * afterwards.  55000 where somebody else's code would run.
  */
 uint64
 OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
@@ -75,8 +77,10 @@ OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
 	volatile uint64 processed = 0;
 	Oid			user;
 	int			security_context;
-	int			nest_level = NewGUCNestLevel();
+	int			nest_level;
 
+	RequireTrustedCode(change->table);
+	nest_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &security_context);
 	PG_TRY();
 	{
@@ -131,13 +135,13 @@ OwnChangeIsOf(Oid table)
 }
 
 /*
- * Is it one of this row?
+ * Is it this operation on this row?
  */
 bool
-OwnChangeHas(Oid table, int64 id)
+OwnChangeHas(Oid table, CmdType operation, int64 id)
 {
 	int			low = 0;
-	int			high = OwnChangeIsOf(table) ? present->nids : 0;
+	int			high = OwnChangeIsOf(table) && present->operation == operation ? present->nids : 0;
 
 	while (low < high)
 	{

@@ -14,7 +14,9 @@
 typedef struct OwnChange
 {
 	Oid			table;
-	const int64 *ids;			/* of the rows, ascending; for a table that asks */
+	/* For a table that asks for them: */
+	CmdType		operation;
+	const int64 *ids;			/* of the rows, ascending */
 	int			nids;
 } OwnChange;
 
@@ -28,6 +30,6 @@ extern uint64 OwnChangeExecute(const OwnChange *change, const char *command,
 							   int nargs, const Oid *types, const Datum *values,
 							   const char *nulls, int64 *returned);
 extern bool OwnChangeIsOf(Oid table);
-extern bool OwnChangeHas(Oid table, int64 id);
+extern bool OwnChangeHas(Oid table, CmdType operation, int64 id);
 
 #endif							/* CPIS_OWN_CHANGE_H */

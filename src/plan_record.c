@@ -22,12 +22,25 @@
 #include "ledger.h"
 #include "plan_record.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(cpis_plan_fingerprint);
 PG_FUNCTION_INFO_V1(cpis_plan_commitment);
 
 #define CANONICAL_HEADER "cpis/plan/1\n"
+
+/*
+ * Is this the table of plans, of the extension that has this function?  By name, for in
+ * the transaction that made the extension nothing else is known yet.
+ */
+bool
+PlanTableIs(Relation table, Oid function)
+{
+	return RelationGetNamespace(table) == get_func_namespace(function) &&
+		strcmp(RelationGetRelationName(table), "plan") == 0;
+}
 
 static void
 check_columns(TupleDesc descriptor)

@@ -13,6 +13,7 @@
 #include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "sha256.h"
+#include "utils/relcache.h"
 
 /* Columns of cpis.plan. */
 typedef enum PlanColumn
@@ -38,6 +39,7 @@ typedef struct PlanRecord
 	bool		isnull[PLAN_NCOLUMNS];
 } PlanRecord;
 
+extern bool PlanTableIs(Relation table, Oid function);
 extern void PlanRecordRead(HeapTuple tuple, TupleDesc descriptor, PlanRecord *plan);
 extern void PlanRecordReadSlot(TupleTableSlot *slot, PlanRecord *plan);
 extern void PlanRecordCommitment(const PlanRecord *plan, StringInfo buffer,

@@ -29,6 +29,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "plan_guard.h"
 #include "plan_record.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -92,6 +93,18 @@ insert(const Tally *tally, Relation plans)
 }
 
 /*
+ * Is this function, whatever its name, the guard and nothing around it?
+ */
+static bool
+calls_guard(Oid function)
+{
+	FmgrInfo	info;
+
+	fmgr_info(function, &info);
+	return info.fn_addr == cpis_guard_plan;
+}
+
+/*
  * Has the guard, attached as it should be, seen the rows of this statement?
  */
 static bool
@@ -108,8 +121,7 @@ guard_has_seen(Relation plans)
 		return TRIGGER_FOR_ROW(trigger->tgtype) && TRIGGER_FOR_AFTER(trigger->tgtype) &&
 			TRIGGER_FOR_UPDATE(trigger->tgtype) && TRIGGER_FOR_DELETE(trigger->tgtype) &&
 			trigger->tgqual == NULL && trigger->tgnattr == 0 && !trigger->tgdeferrable &&
-			strcmp(get_func_name(trigger->tgfoid), "guard_plan") == 0 &&
-			get_func_namespace(trigger->tgfoid) == RelationGetNamespace(plans);
+			calls_guard(trigger->tgfoid);
 	}
 	return false;
 }
@@ -126,11 +138,12 @@ cpis_tally_plans(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
-		(trigger->tg_oldtable == NULL && trigger->tg_newtable == NULL))
+		(trigger->tg_oldtable == NULL && trigger->tg_newtable == NULL) ||
+		!PlanTableIs(trigger->tg_relation, trigger->tg_trigger->tgfoid))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as trigger after a statement, with transition tables",
-						"cpis.tally_plans")));
+				 errmsg("function \"%s\" must be called as trigger of \"%s\", after a statement, with transition tables",
+						"cpis.tally_plans", "cpis.plan")));
 
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && !guard_has_seen(trigger->tg_relation))
 		return PointerGetDatum(NULL);

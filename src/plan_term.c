@@ -36,7 +36,8 @@ PlanPolicyBegin(PlanPolicy *policy, const Reading *reading)
 
 /*
  * Days for which plans of this kind are held after their end date, or
- * RETENTION_WITHOUT_END.
+ * RETENTION_WITHOUT_END.  So is a plan held of whose kind nothing is known: neither
+ * look-up nor purge must stop at it, and cpis_retention_reconcile() shows it.
  */
 int
 PlanPolicyDays(PlanPolicy *policy, const char *kind)
@@ -49,9 +50,7 @@ PlanPolicyDays(PlanPolicy *policy, const char *kind)
 			return policy->kinds[i].days;
 	}
 	if (!RetentionDaysFind(policy->reading, kind, &days))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("plan type \"%s\" is missing from \"cpis.plan_type\"", kind)));
+		days = RETENTION_WITHOUT_END;
 	if (policy->nkinds < PLAN_POLICY_KINDS)
 	{
 		strlcpy(policy->kinds[policy->nkinds].kind, kind, NAMEDATALEN);

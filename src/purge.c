@@ -57,6 +57,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(cpis_purge);
@@ -67,6 +68,12 @@ PG_FUNCTION_INFO_V1(cpis_purge);
  */
 #define PROCESSOR_SHARE 35
 #define REST_MOST_MS 100
+
+/*
+ * Pages of the table of plans that one batch looks at, so that who places a hold does
+ * not wait until the purge has seen a large register in which little is due.
+ */
+#define PAGES_MOST 2048
 
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
@@ -91,6 +98,7 @@ typedef struct Purge
 	MemoryContext batch_context;
 	instr_time	begun_at;
 	instr_time	reported_at;
+	TimestampTz began;
 	PurgeCount	plans;
 	PurgeCount	submission_records;
 } Purge;
@@ -155,13 +163,17 @@ find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
 	TupleTableSlot *slot;
 	TupleTableSlot *locked = table_slot_create(plans, NULL);
 	StringInfoData buffer;
+	BlockNumber last_page;
 	DueSieve	sieve;
 	DuePlan		due;
 	bool		more;
 
 	initStringInfo(&buffer);
-	ItemPointerSet(&last, purge->end, 0);
+	last_page = Min((int64) purge->end,
+					(int64) ItemPointerGetBlockNumberNoCheck(&purge->position) + PAGES_MOST);
+	ItemPointerSet(&last, last_page, 0);
 	DueSieveBegin(&sieve, DayToday());
+	batch->holds = sieve.holds.digest;
 	slot = table_slot_create(plans, NULL);
 	scan = table_beginscan_tidrange(plans, sieve.reading.snapshot, &purge->position, &last);
 	while ((more = table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot)))
@@ -187,7 +199,10 @@ find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(locked);
 	DueSieveEnd(&sieve);
-	return more;
+	if (more)
+		return true;
+	purge->position = last;
+	return last_page < purge->end;
 }
 
 /*
@@ -315,19 +330,18 @@ give_way(const Purge *purge, const Effort *before)
 }
 
 /*
- * Forget the failures of records that are there no more, and sum up the tally.
+ * Forget the failures of earlier purges, for this one has tried again whatever is still
+ * due, and sum up the tally.
  */
 static void
-clear_failures(void)
+clear_up(const Purge *purge)
 {
 	OwnChange	change = {.table = CpisRelationOid(CPIS_PURGE_FAILURE)};
+	Oid			type = TIMESTAMPTZOID;
+	Datum		value = TimestampTzGetDatum(purge->began);
 
-	(void) OwnChangeExecute(&change,
-							"DELETE FROM cpis.purge_failure f"
-							" WHERE NOT EXISTS (SELECT FROM cpis.plan p WHERE p.plan_id = f.plan_id)"
-							" AND NOT EXISTS (SELECT FROM cpis.submission_record r"
-							" WHERE r.submission_id = f.submission_id AND r.line_no = f.line_no)",
-							0, NULL, NULL, NULL, NULL);
+	(void) OwnChangeExecute(&change, "DELETE FROM cpis.purge_failure WHERE failed_at < $1",
+							1, &type, &value, NULL, NULL);
 	change.table = CpisRelationOid(CPIS_PLAN_TALLY);
 	(void) OwnChangeExecute(&change,
 							"WITH gone AS (DELETE FROM cpis.plan_tally RETURNING plans, fingerprint)"
@@ -410,7 +424,7 @@ run(Purge *purge)
 		!run_step(purge, purge_submission_records, context))
 		return;
 	begin_batch(purge);
-	clear_failures();
+	clear_up(purge);
 	end_batch(context);
 	(void) run_step(purge, purge_month, context);
 }
@@ -422,7 +436,10 @@ run(Purge *purge)
 void
 PurgeRun(int batch_size, int max_rate)
 {
-	Purge		purge = {.batch_size = batch_size, .max_rate = max_rate};
+	Purge		purge = {
+		/* What a second allows, so that the rest after a batch is no longer. */
+		.batch_size = max_rate == 0 ? batch_size : Min(batch_size, max_rate),
+	.max_rate = max_rate};
 	Relation	plans = CpisTableOpen(CPIS_PLAN, AccessShareLock);
 
 	purge.end = RelationGetNumberOfBlocks(plans);
@@ -430,6 +447,7 @@ PurgeRun(int batch_size, int max_rate)
 	ItemPointerSet(&purge.position, 0, 0);
 	INSTR_TIME_SET_CURRENT(purge.begun_at);
 	purge.reported_at = purge.begun_at;
+	purge.began = GetCurrentTimestamp();
 
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

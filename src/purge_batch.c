@@ -26,6 +26,7 @@
 #include "purge_batch.h"
 #include "request.h"
 #include "retention.h"
+#include "trusted_code.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -61,7 +62,7 @@ static void
 delete_records(const PurgeBatch *batch, int first, int n)
 {
 	static const Oid types[] = {TIDARRAYOID};
-	OwnChange	change = {.table = CpisRelationOid(batch->table), .nids = n};
+	OwnChange	change = {.table = CpisRelationOid(batch->table), .operation = CMD_DELETE, .nids = n};
 	int64	   *ids = palloc(n * sizeof(int64));
 	Datum	   *tids = palloc(n * sizeof(Datum));
 	Datum		values[1];
@@ -182,8 +183,8 @@ certify(const PurgeBatch *batch, int first, int n)
 	root_text[hex_encode((char *) root.bytes, SHA256_LENGTH, root_text)] = '\0';
 
 	AuditEventInit(&event, REMOVAL_ACTION);
-	snprintf(event.detail, sizeof(event.detail), "%s: %d, root: %s",
-			 batch->table == CPIS_PLAN ? "plans" : "submission records", n, root_text);
+	snprintf(event.detail, sizeof(event.detail), "%s: %d, root: %s, holds: %s",
+			 batch->table == CPIS_PLAN ? "plans" : "submission records", n, root_text, batch->holds);
 	RecordChange(&event);
 	RemovalInsert(batch->removals + first, n, event.event_id, event.recorded_at);
 }
@@ -211,11 +212,14 @@ remove_records(PurgeBatch *batch, int first, int n)
 }
 
 /*
- * Remove the records of the batch, in the present transaction.
+ * Remove the records of the batch, in the present transaction.  That somebody else's
+ * code would run is no fault of a record, and is said once.
  */
 void
 PurgeBatchRemove(PurgeBatch *batch)
 {
-	if (batch->n > 0)
-		remove_records(batch, 0, batch->n);
+	if (batch->n == 0)
+		return;
+	RequireTrustedCode(CpisRelationOid(batch->table));
+	remove_records(batch, 0, batch->n);
 }

@@ -31,6 +31,7 @@ typedef struct PurgeBatch
 	ItemPointerData *tids;		/* of their rows, which are locked */
 	PurgeKey   *keys;
 	Removal    *removals;
+	const char *holds;			/* digest of those in force (hold.c) */
 	int			removed;
 	int			failed;
 } PurgeBatch;

@@ -191,6 +191,7 @@ PurgeSubmissionFind(SubmissionCursor *cursor, PurgeBatch *batch, int64 *held_bac
 	reading = ReadingBegin();
 	HoldsRead(&finding.holds, reading.snapshot);
 	ReadingEnd(&reading);
+	batch->holds = finding.holds.digest;
 	if (!find_records(&finding))
 	{
 		cursor->submission_id++;

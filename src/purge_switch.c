@@ -27,6 +27,7 @@
 #include "reference.h"
 #include "relation.h"
 #include "request.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
 
 PG_FUNCTION_INFO_V1(cpis_purge_automatic);
@@ -35,7 +36,7 @@ PG_FUNCTION_INFO_V1(cpis_purge_pause);
 /* Columns of cpis.purge_switch. */
 #define SWITCH_DATABASE 1
 #define SWITCH_AUTOMATIC 2
-#define SWITCH_PAUSED 3
+#define SWITCH_PAUSED 4
 
 /*
  * What one column of this database's row says; false where there is none.
@@ -80,25 +81,28 @@ PurgeIsAutomatic(void)
 static void
 set_switch(FunctionCallInfo fcinfo, const char *argument, const char *column)
 {
-	static const Oid types[] = {OIDOID, BOOLOID};
+	static const Oid types[] = {OIDOID, BOOLOID, INT8OID};
 	OwnChange	change = {0};
-	Datum		values[2];
+	Datum		values[3];
 	AuditEvent	event;
 
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, argument, "must not be null");
+	/* Of two who set it at once, the later event has the last word. */
+	change.table = CpisRelationOid(CPIS_PURGE_SWITCH);
+	LockRelationOid(change.table, ShareRowExclusiveLock);
 	AuditEventInit(&event, "purge");
 	snprintf(event.detail, sizeof(event.detail), "%s: %s", column,
 			 PG_GETARG_BOOL(0) ? "on" : "off");
 	RecordChange(&event);
 
-	change.table = CpisRelationOid(CPIS_PURGE_SWITCH);
 	values[0] = ObjectIdGetDatum(MyDatabaseId);
 	values[1] = BoolGetDatum(PG_GETARG_BOOL(0));
+	values[2] = Int64GetDatum(event.event_id);
 	(void) OwnChangeExecute(&change,
-							psprintf("INSERT INTO cpis.purge_switch (database, %s) VALUES ($1, $2)"
-									 " ON CONFLICT (database) DO UPDATE SET %s = excluded.%s",
-									 column, column, column),
+							psprintf("INSERT INTO cpis.purge_switch (database, %s, %s_event) VALUES ($1, $2, $3)"
+									 " ON CONFLICT (database) DO UPDATE SET %s = excluded.%s, %s_event = excluded.%s_event",
+									 column, column, column, column, column, column),
 							lengthof(types), types, values, NULL, NULL);
 }
 

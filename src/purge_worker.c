@@ -49,6 +49,12 @@
 /* The longest sleep. */
 #define WAKEUP_MOST_MS 60000
 
+/*
+ * How long a worker waits for a lock, such as that of who is just placing a hold: then
+ * the database is left to the next round, and does not keep the others waiting.
+ */
+#define LOCK_TIMEOUT "10s"
+
 int			cpis_purge_interval = 3600;
 
 static bool registered = false;
@@ -238,6 +244,7 @@ cpis_purge_worker_main(Datum database)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 	OwnSettings();
 	SetConfigOption("application_name", "cpis purge worker", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	if (!is_wanted())
 		proc_exit(0);
 	StartTransactionCommand();

@@ -13,9 +13,9 @@
  * i32, 4 retention_days as i32, if there are any, 5 commitment.
  *
  * The records that one transaction removes have one event of action "removal",
- * which says how many they are and the root of the Merkle tree over the canonical
- * bytes of their certificates (RFC 9162), in the order of leaf_index.  So a
- * certificate leads to an event, and that to the ledger.
+ * which says how many they are, the root of the Merkle tree over the canonical
+ * bytes of their certificates (RFC 9162), in the order of leaf_index, and which holds
+ * were in force (hold.c).  So a certificate leads to an event, and that to the ledger.
  *
  *-------------------------------------------------------------------------
  */

@@ -15,10 +15,11 @@
  * if the newest row agrees with its event, which is always younger than what it
  * removed.
  *
- * Dropping a partition needs AccessExclusiveLock on the parent, which a pg_dump may
- * keep for hours, and look-ups would queue up behind who waits for it.  So the
- * purge waits a tenth of a second at most, having tried before it recorded anything,
- * and leaves the month to the next purge.
+ * What is kept is read under ShareLock on the month, which stops nobody who looks up.
+ * Dropping it needs AccessExclusiveLock on the parent, which a pg_dump may keep for
+ * hours, and look-ups would queue up behind who waits for it.  So the purge waits a
+ * tenth of a second at most, having tried before it recorded anything, and leaves the
+ * month to the next purge; and holds that lock no longer than it takes to drop a table.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +32,7 @@
 #include "audit_event.h"
 #include "audit_row.h"
 #include "catalog/pg_type.h"
+#include "day.h"
 #include "event_scan.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -60,53 +62,71 @@ PG_FUNCTION_INFO_V1(cpis_month_events);
 #define REMOVED_MONTH 1
 #define REMOVED_FIRST_EVENT 2
 #define REMOVED_LAST_EVENT 3
+#define REMOVED_DUE_ON 4
+#define REMOVED_RETENTION_DAYS 5
 #define REMOVED_EVENT_ID 7
 
-/* The newest row. */
-typedef struct NewestRow
+/* A month of the trail. */
+typedef struct Month
+{
+	Oid			partition;		/* while it is there */
+	char	   *month;			/* year and month */
+	int64		first_event;
+	int64		last_event;
+	DateADT		due_on;
+	int			retention_days;
+} Month;
+
+/* What cpis.removed_month says. */
+typedef struct RemovedMonths
 {
 	int64		rows;
-	int64		last_event;		/* -1: there is none */
 	int64		events;			/* of all rows together */
-	int64		event_id;
-	char	   *month;
-} NewestRow;
+	Month		newest;			/* last_event -1: there is none */
+	int64		event_id;		/* by which it was recorded */
+} RemovedMonths;
 
 /*
- * What is recorded when the events up to this one go with a month.
+ * What is recorded when a month goes.
  */
 static char *
-announcement(const char *month, int64 last_event)
+announcement(const Month *month)
 {
-	return psprintf("month: %s, events: up to " INT64_FORMAT, month, last_event);
+	return psprintf("month: %s, events: " INT64_FORMAT " to " INT64_FORMAT ", due on: %s, days: %d",
+					month->month, month->first_event, month->last_event,
+					DayText(month->due_on), month->retention_days);
 }
 
 /*
  * Read cpis.removed_month.
  */
 static void
-read_newest(Snapshot snapshot, NewestRow *newest)
+read_removed(Snapshot snapshot, RemovedMonths *removed)
 {
 	Relation	table = CpisTableOpen(CPIS_REMOVED_MONTH, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
 	TupleDesc	descriptor = RelationGetDescr(table);
+	Month	   *newest = &removed->newest;
 	HeapTuple	tuple;
 	bool		isnull;
 
-	memset(newest, 0, sizeof(NewestRow));
+	memset(removed, 0, sizeof(RemovedMonths));
 	newest->last_event = -1;
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		int64		first = DatumGetInt64(heap_getattr(tuple, REMOVED_FIRST_EVENT, descriptor, &isnull));
 		int64		last = DatumGetInt64(heap_getattr(tuple, REMOVED_LAST_EVENT, descriptor, &isnull));
 
-		newest->rows++;
-		newest->events += last - first + 1;
+		removed->rows++;
+		removed->events += last - first + 1;
 		if (last <= newest->last_event)
 			continue;
+		newest->first_event = first;
 		newest->last_event = last;
 		newest->month = CpisTextAttribute(tuple, descriptor, REMOVED_MONTH);
-		newest->event_id = DatumGetInt64(heap_getattr(tuple, REMOVED_EVENT_ID, descriptor, &isnull));
+		newest->due_on = DatumGetDateADT(heap_getattr(tuple, REMOVED_DUE_ON, descriptor, &isnull));
+		newest->retention_days = DatumGetInt32(heap_getattr(tuple, REMOVED_RETENTION_DAYS, descriptor, &isnull));
+		removed->event_id = DatumGetInt64(heap_getattr(tuple, REMOVED_EVENT_ID, descriptor, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
@@ -118,10 +138,10 @@ read_newest(Snapshot snapshot, NewestRow *newest)
 int64
 RemovedMonthsFloor(Snapshot snapshot)
 {
-	NewestRow	newest;
+	RemovedMonths removed;
 
-	read_newest(snapshot, &newest);
-	return newest.last_event + 1;
+	read_removed(snapshot, &removed);
+	return removed.newest.last_event + 1;
 }
 
 static bool
@@ -137,22 +157,24 @@ text_is(const TupleTableSlot *slot, AuditColumn column, const char *value)
 void
 VerifyRemovedMonths(Verifier *verifier)
 {
-	NewestRow	newest;
+	RemovedMonths removed;
+	int64		last_event;
 	TupleTableSlot *slot;
 	int64		event_id;
 	bool		recorded = false;
 
-	read_newest(verifier->reading->snapshot, &newest);
-	if (newest.rows == 0)
+	read_removed(verifier->reading->snapshot, &removed);
+	if (removed.rows == 0)
 		return;
-	EventScanBegin(verifier->trail, newest.event_id, newest.event_id + 1);
+	last_event = removed.newest.last_event;
+	EventScanBegin(verifier->trail, removed.event_id, removed.event_id + 1);
 	slot = EventScanNext(verifier->trail, &event_id);
-	if (slot != NULL && newest.event_id > newest.last_event)
+	if (slot != NULL && removed.event_id > last_event && !DATE_NOT_FINITE(removed.newest.due_on))
 		recorded = text_is(slot, AUDIT_ACTION, REMOVAL_ACTION) &&
-			text_is(slot, AUDIT_DETAIL, announcement(newest.month, newest.last_event));
+			text_is(slot, AUDIT_DETAIL, announcement(&removed.newest));
 	EventScanEnd(verifier->trail);
-	if (!recorded || newest.events != newest.last_event + 1)
-		VerifyProblem(verifier, newest.last_event, "nothing has recorded the removal of the events up to this one");
+	if (!recorded || removed.events != last_event + 1)
+		VerifyProblem(verifier, last_event, "nothing has recorded the removal of the events up to this one");
 }
 
 /*
@@ -186,85 +208,43 @@ cpis_month_events(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A month that may go. */
-typedef struct DueMonth
+static void
+take_month(SPITupleTable *rows, void *context)
 {
-	Oid			partition;
-	char	   *month;
-	int64		last_event;
-} DueMonth;
+	Month	   *month = context;
+	HeapTuple	row = rows->vals[0];
+	TupleDesc	descriptor = rows->tupdesc;
+	bool		isnull;
+
+	month->partition = DatumGetObjectId(SPI_getbinval(row, descriptor, 1, &isnull));
+	strlcpy(month->month, SPI_getvalue(row, descriptor, 2), NAMEDATALEN);
+	month->first_event = DatumGetInt64(SPI_getbinval(row, descriptor, 3, &isnull));
+	month->last_event = DatumGetInt64(SPI_getbinval(row, descriptor, 4, &isnull));
+	month->due_on = DatumGetDateADT(SPI_getbinval(row, descriptor, 5, &isnull));
+	month->retention_days = DatumGetInt32(SPI_getbinval(row, descriptor, 6, &isnull));
+}
 
 /*
  * Find the oldest month that may go; false where there is none.
  */
 static bool
-find_due(DueMonth *due)
+find_due(Month *due)
 {
 	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_REMOVED_MONTH)};
-	Oid			type = OIDOID;
-	int64		partition;
-	Datum		value;
-	int			year;
-	int			month;
 
-	if (OwnChangeExecute(&as_owner,
-						 "SELECT partition::bigint FROM cpis.trail_months(clock_timestamp())"
-						 " WHERE obstacle IS NULL ORDER BY first_event LIMIT 1",
-						 0, NULL, NULL, NULL, &partition) != 1)
-		return false;
-	due->partition = (Oid) partition;
-	value = ObjectIdGetDatum(due->partition);
-	if (OwnChangeExecute(&as_owner, "SELECT last_event FROM cpis.month_events() WHERE partition = $1",
-						 1, &type, &value, NULL, &due->last_event) != 1 ||
-		sscanf(get_rel_name(due->partition), "audit_event_%4d_%2d", &year, &month) != 2)
-		return false;
-	due->month = psprintf("%04d-%02d", year, month);
-	return true;
-}
-
-/*
- * Lock the month and its parent, or, after a moment, do not.
- */
-static bool
-try_to_lock(const DueMonth *due)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool locked = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		(void) set_config_option("lock_timeout", LOCK_PATIENCE_MS, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-		LockRelationOid(CpisRelationOid(CPIS_AUDIT_EVENT), AccessExclusiveLock);
-		LockRelationOid(due->partition, AccessExclusiveLock);
-		ReleaseCurrentSubTransaction();
-		locked = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return locked;
+	due->month = palloc(NAMEDATALEN);
+	return OwnChangeQuery(&as_owner,
+						  "SELECT partition, month, first_event, last_event, due_on, retention_days"
+						  " FROM cpis.trail_months(clock_timestamp())"
+						  " WHERE obstacle IS NULL ORDER BY first_event LIMIT 1",
+						  0, NULL, NULL, NULL, take_month, due) == 1;
 }
 
 /*
  * Could the month be locked just now?  Locks nothing.
  */
 static bool
-is_free(const DueMonth *due)
+is_free(const Month *due)
 {
 	Oid			parent = CpisRelationOid(CPIS_AUDIT_EVENT);
 
@@ -281,37 +261,113 @@ is_free(const DueMonth *due)
 }
 
 /*
- * Keep what is to be kept of a month that is locked, and drop it.
+ * Keep what is to be kept of a month whose rows do not change any more.
  */
 static void
-drop_month(const DueMonth *due, const AuditEvent *event)
+keep(const Month *due)
 {
-	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID};
-	static const char *const commands[] =
-	{
-		"INSERT INTO cpis.event_count (month, action, outcome, organisation, care_setting, notify, events)"
-		" SELECT $1, action, outcome, organisation, care_setting, notify, count(*)"
-		" FROM cpis.%s WHERE $2 IS NOT NULL AND $3 IS NOT NULL"
-		" GROUP BY action, outcome, organisation, care_setting, notify",
-		"INSERT INTO cpis.kept_event (event_id, recorded_at, action, detail, event_bytes)"
-		" SELECT event_id, recorded_at, action, detail, cpis.event_bytes(event_id)"
-		" FROM cpis.%s WHERE action IN ('key', 'purge', 'removal', 'retention')"
-		" AND $1 IS NOT NULL AND $2 IS NOT NULL AND $3 IS NOT NULL",
-		"INSERT INTO cpis.removed_month (month, first_event, last_event, due_on, retention_days, removed_at, event_id)"
-		" SELECT month, first_event, last_event, due_on, retention_days, $2, $3"
-		" FROM cpis.trail_months(clock_timestamp()) WHERE month = $1",
-	};
-	OwnChange	change = {.table = CpisRelationOid(CPIS_REMOVED_MONTH)};
 	const char *table = quote_identifier(get_rel_name(due->partition));
-	Datum		values[3];
+	OwnChange	change = {.table = CpisRelationOid(CPIS_EVENT_COUNT)};
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(due->month);
+
+	(void) OwnChangeExecute(&change,
+							psprintf("INSERT INTO cpis.event_count (month, action, outcome, organisation, care_setting, notify, events)"
+									 " SELECT $1, action, outcome, organisation, care_setting, notify, count(*)"
+									 " FROM cpis.%s GROUP BY action, outcome, organisation, care_setting, notify", table),
+							1, &type, &value, NULL, NULL);
+	change.table = CpisRelationOid(CPIS_KEPT_EVENT);
+	(void) OwnChangeExecute(&change,
+							psprintf("INSERT INTO cpis.kept_event (event_id, recorded_at, action, detail, event_bytes)"
+									 " SELECT event_id, recorded_at, action, detail, cpis.event_bytes(event_id)"
+									 " FROM cpis.%s WHERE action IN ('key', 'purge', 'removal', 'retention')"
+									 " OR (action = 'hold' AND nhs_number IS NULL)", table),
+							0, NULL, NULL, NULL, NULL);
+}
+
+/*
+ * Drop a month of which what is to be kept is kept.
+ */
+static void
+drop(const Month *due, const AuditEvent *event)
+{
+	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, DATEOID, INT4OID, TIMESTAMPTZOID, INT8OID};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_REMOVED_MONTH)};
+	Datum		values[7];
 
 	values[0] = CStringGetTextDatum(due->month);
-	values[1] = TimestampTzGetDatum(event->recorded_at);
-	values[2] = Int64GetDatum(event->event_id);
-	for (int i = 0; i < lengthof(commands); i++)
-		(void) OwnChangeExecute(&change, psprintf(commands[i], table),
-								lengthof(types), types, values, NULL, NULL);
-	(void) OwnChangeExecute(&change, psprintf("DROP TABLE cpis.%s", table), 0, NULL, NULL, NULL, NULL);
+	values[1] = Int64GetDatum(due->first_event);
+	values[2] = Int64GetDatum(due->last_event);
+	values[3] = DateADTGetDatum(due->due_on);
+	values[4] = Int32GetDatum(due->retention_days);
+	values[5] = TimestampTzGetDatum(event->recorded_at);
+	values[6] = Int64GetDatum(event->event_id);
+	(void) OwnChangeExecute(&change,
+							"INSERT INTO cpis.removed_month"
+							" (month, first_event, last_event, due_on, retention_days, removed_at, event_id)"
+							" VALUES ($1, $2, $3, $4, $5, $6, $7)",
+							lengthof(types), types, values, NULL, NULL);
+	(void) OwnChangeExecute(&change,
+							psprintf("DROP TABLE cpis.%s", quote_identifier(get_rel_name(due->partition))),
+							0, NULL, NULL, NULL, NULL);
+}
+
+/*
+ * Remove the month, unless it has changed, for the clock may have been set back into
+ * it.  A lock that does not come soon is an error.
+ */
+static void
+remove_month(const Month *due, const AuditEvent *event)
+{
+	Month		locked;
+
+	(void) set_config_option("lock_timeout", LOCK_PATIENCE_MS, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	LockRelationOid(due->partition, ShareLock);
+	if (!find_due(&locked) || locked.partition != due->partition || locked.last_event != due->last_event)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("month %s of the trail has changed", due->month)));
+	keep(due);
+	LockRelationOid(CpisRelationOid(CPIS_AUDIT_EVENT), AccessExclusiveLock);
+	LockRelationOid(due->partition, AccessExclusiveLock);
+	drop(due, event);
+}
+
+/*
+ * The same in a subtransaction; false, and nothing has happened, where that cannot
+ * have its locks.
+ */
+static bool
+try_to_remove(const Month *due, const AuditEvent *event)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool removed = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		remove_month(due, event);
+		ReleaseCurrentSubTransaction();
+		removed = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return removed;
 }
 
 /*
@@ -321,33 +377,25 @@ drop_month(const DueMonth *due, const AuditEvent *event)
 bool
 RemovedMonthNext(void)
 {
-	DueMonth	due;
-	DueMonth	locked;
+	Month		due;
 	AuditEvent	event;
+	bool		removed = false;
 
 	LockRelationOid(CpisRelationOid(CPIS_RETENTION_POLICY), ShareLock);
 	LockRelationOid(CpisRelationOid(CPIS_HOLD), ShareLock);
 	if (!find_due(&due))
 		return false;
-	if (!is_free(&due))
+	if (is_free(&due))
 	{
-		ereport(NOTICE, (errmsg("month %s of the trail is in use, and left to the next purge", due.month)));
-		return false;
+		/* The writer reads what is going to be locked. */
+		AuditEventInit(&event, REMOVAL_ACTION);
+		strlcpy(event.detail, announcement(&due), sizeof(event.detail));
+		RecordChange(&event);
+		removed = try_to_remove(&due, &event);
 	}
-
-	/* The writer reads what is going to be locked. */
-	AuditEventInit(&event, REMOVAL_ACTION);
-	strlcpy(event.detail, announcement(due.month, due.last_event), sizeof(event.detail));
-	RecordChange(&event);
-
-	/* Meanwhile, the clock may have been set back into it. */
-	if (!try_to_lock(&due) || !find_due(&locked) || locked.partition != due.partition ||
-		locked.last_event != due.last_event)
-	{
+	if (removed)
+		ereport(NOTICE, (errmsg("month %s of the trail removed", due.month)));
+	else
 		ereport(NOTICE, (errmsg("month %s of the trail is in use, and left to the next purge", due.month)));
-		return false;
-	}
-	drop_month(&due, &event);
-	ereport(NOTICE, (errmsg("month %s of the trail removed", due.month)));
-	return true;
+	return removed;
 }

@@ -9,8 +9,9 @@
  *
  *	INSERT		is let through, whatever the day: a restore inserts.
  *	DELETE		is refused before the time of the row has run.
- *	UPDATE		is refused where it would shorten a time that has begun to run,
- *				or end one that had not begun so that the row could go today.
+ *	UPDATE		is refused where it would shorten a time that has begun to run, or
+ *				take its day away, after which another could be earlier; or end one
+ *				that had not begun so that the row could go today.
  *	TRUNCATE	is refused, by the same function in a statement trigger.
  *
  * Attached ENABLE ALWAYS, so that session_replication_role does not get past it.
@@ -145,7 +146,7 @@ refuse_update(const TriggerData *trigger, const Term *term, bool had_begun)
 			 errmsg("cannot update table \"%s\" so that rows are held for less long",
 					RelationGetRelationName(trigger->tg_relation)),
 			 had_begun ?
-			 errdetail("The day in column \"%s\", once it is there, may become later, but not earlier.",
+			 errdetail("The day in column \"%s\", once it is there, may become later, but not earlier, and not be taken away.",
 					   trigger->tg_trigger->tgargs[0]) :
 			 errdetail("A day in column \"%s\" more than %d days ago would end the time of the row at once.",
 					   trigger->tg_trigger->tgargs[0], term->days),
@@ -153,7 +154,7 @@ refuse_update(const TriggerData *trigger, const Term *term, bool had_begun)
 }
 
 /*
- * Refuse an update that would have the row go earlier.
+ * Refuse an update that would have the row go earlier, or lets another do so.
  */
 static void
 check_update(const TriggerData *trigger, const Term *term)
@@ -161,15 +162,12 @@ check_update(const TriggerData *trigger, const Term *term)
 	TupleDesc	descriptor = RelationGetDescr(trigger->tg_relation);
 	int64		before = last_day(term, trigger->tg_trigtuple, descriptor);
 	int64		after = last_day(term, trigger->tg_newtuple, descriptor);
-	DateADT		today;
+	bool		had_begun = before != HELD_WITHOUT_END;
 
-	if (after >= before)
-		return;
-	today = DayToday();
-	if (before < today)
+	if (before < DayToday())
 		return;					/* it may go already */
-	if (before != HELD_WITHOUT_END || after < today)
-		refuse_update(trigger, term, before != HELD_WITHOUT_END);
+	if (had_begun ? after < before || after == HELD_WITHOUT_END : after < DayToday())
+		refuse_update(trigger, term, had_begun);
 }
 
 /*

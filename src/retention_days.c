@@ -49,22 +49,32 @@ find_in(const Reading *reading, CpisRelation table, int column, const char *kind
 }
 
 /*
+ * The days that come with the extension; false where there is no such kind.
+ */
+bool
+RetentionDaysShipped(const Reading *reading, const char *kind, int *days)
+{
+	*days = RETENTION_WITHOUT_END;
+	if (strcmp(kind, RETENTION_OF_EVENTS) == 0)
+		return true;
+	if (strcmp(kind, RETENTION_OF_SUBMISSION_RECORDS) == 0)
+	{
+		*days = SUBMISSION_RECORD_DAYS;
+		return true;
+	}
+	return find_in(reading, CPIS_PLAN_TYPE, PLAN_TYPE_RETENTION_DAYS, kind, days);
+}
+
+/*
  * For how many days this kind is held, or RETENTION_WITHOUT_END; false where there is
  * no such kind.
  */
 bool
 RetentionDaysFind(const Reading *reading, const char *kind, int *days)
 {
-	bool		is_plan = false;
-
-	*days = RETENTION_WITHOUT_END;
-	if (strcmp(kind, RETENTION_OF_SUBMISSION_RECORDS) == 0)
-		*days = SUBMISSION_RECORD_DAYS;
-	else if (strcmp(kind, RETENTION_OF_EVENTS) != 0)
-		is_plan = true;
 	if (find_in(reading, CPIS_RETENTION_POLICY, RETENTION_POLICY_DAYS, kind, days))
 		return true;
-	return !is_plan || find_in(reading, CPIS_PLAN_TYPE, PLAN_TYPE_RETENTION_DAYS, kind, days);
+	return RetentionDaysShipped(reading, kind, days);
 }
 
 /*

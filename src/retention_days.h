@@ -16,6 +16,7 @@
 /* Held without end. */
 #define RETENTION_WITHOUT_END (-1)
 
+extern bool RetentionDaysShipped(const Reading *reading, const char *kind, int *days);
 extern bool RetentionDaysFind(const Reading *reading, const char *kind, int *days);
 
 #endif							/* CPIS_RETENTION_DAYS_H */

@@ -1,6 +1,6 @@
 -- cpis_retain(): rows of any table stay until their time has run.
 CREATE EXTENSION pgtap;
-SELECT plan(130);
+SELECT plan(132);
 SET client_min_messages = warning;
 
 CREATE TABLE by_date (id integer PRIMARY KEY, ends date, note text);
@@ -78,7 +78,9 @@ SELECT is(becomes_of(format('INSERT INTO %1$s VALUES (1, %2$s); UPDATE %1$s SET 
 	('by_date', 'NULL', '''-infinity''', '55000'),
 	('by_date', 'DAY(10)', 'DAY(10)', 'done'),
 	('by_date', 'DAY(10)', 'DAY(9)', 'done'),
-	('by_date', 'DAY(10)', 'NULL', 'done'),
+	('by_date', 'DAY(10)', 'NULL', '55000'),
+	('by_date', 'DAY(10)', '''infinity''', '55000'),
+	('by_date', 'DAY(366)', 'NULL', 'done'),
 	('by_date', 'DAY(10)', 'DAY(11)', '55000'),
 	('by_date', 'DAY(365)', 'DAY(366)', '55000'),
 	('by_date', 'DAY(366)', 'DAY(367)', 'done'),
@@ -87,7 +89,7 @@ SELECT is(becomes_of(format('INSERT INTO %1$s VALUES (1, %2$s); UPDATE %1$s SET 
 	('by_time', 'NULL', 'LAST(366)', '55000'),
 	('by_time', 'NOON(10)', 'FIRST(10)', 'done'),
 	('by_time', 'NOON(10)', 'LAST(11)', '55000'),
-	('by_time', 'NOON(10)', 'NULL', 'done')
+	('by_time', 'NOON(10)', 'NULL', '55000')
 	) AS v (of, before, after, answer);
 SELECT is(becomes_of('INSERT INTO by_date VALUES (1, NULL); UPDATE by_date SET note = ''x'''), 'done', 'another column');
 SELECT is(becomes_of('INSERT INTO by_date VALUES (1, DAY(2)), (2, DAY(400)); DELETE FROM by_date WHERE id = 2'), 'done', 'the one of two that may go');

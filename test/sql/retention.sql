@@ -1,6 +1,6 @@
 -- Plans: what the guard refuses, corrections, holds, policies, purge, certificates.
 CREATE EXTENSION pgtap;
-SELECT plan(120);
+SELECT plan(129);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority VALUES
@@ -42,17 +42,28 @@ CREATE TABLE tried AS SELECT *, make(row_number::integer, 'child_protection', en
 	(NULL, NULL, 'UPDATE cpis.plan SET end_date = DAY(0) WHERE plan_id = ID', 'done'),
 	(NULL, NULL, 'UPDATE cpis.plan SET end_date = DAY(365) WHERE plan_id = ID', 'done'),
 	(NULL, NULL, 'UPDATE cpis.plan SET end_date = DAY(366) WHERE plan_id = ID', '55000'),
-	(NULL, NULL, 'UPDATE cpis.plan SET delete_date = DAY(-1) WHERE plan_id = ID', 'done'),
+	(NULL, NULL, 'UPDATE cpis.plan SET delete_date = DAY(-1) WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET delete_date = DAY(0) WHERE plan_id = ID', '55000'),
 	(10, NULL, 'UPDATE cpis.plan SET end_date = DAY(9) WHERE plan_id = ID', 'done'),
-	(10, NULL, 'UPDATE cpis.plan SET end_date = NULL WHERE plan_id = ID', 'done'),
+	(10, NULL, 'UPDATE cpis.plan SET end_date = NULL WHERE plan_id = ID', '55000'),
+	(366, NULL, 'UPDATE cpis.plan SET end_date = NULL WHERE plan_id = ID', '55000'),
 	(10, NULL, 'UPDATE cpis.plan SET end_date = DAY(11) WHERE plan_id = ID', '55000'),
 	(10, NULL, 'UPDATE cpis.plan SET delete_date = DAY(-1) WHERE plan_id = ID', '55000'),
 	(10, NULL, 'UPDATE cpis.plan SET delete_date = DAY(-356) WHERE plan_id = ID', 'done'),
 	(10, -5, 'UPDATE cpis.plan SET delete_date = DAY(-6) WHERE plan_id = ID', 'done'),
 	(10, -5, 'UPDATE cpis.plan SET delete_date = DAY(-4) WHERE plan_id = ID', '55000'),
 	(366, NULL, 'UPDATE cpis.plan SET end_date = DAY(0) WHERE plan_id = ID', 'done'),
-	(366, NULL, 'UPDATE cpis.plan SET end_date = DAY(400) WHERE plan_id = ID', 'done'),
+	(366, NULL, 'UPDATE cpis.plan SET end_date = DAY(400) WHERE plan_id = ID', '55000'),
+	(366, NULL, 'UPDATE cpis.plan SET delete_date = DAY(400) WHERE plan_id = ID', '55000'),
+	(10, -5, 'UPDATE cpis.plan SET delete_date = NULL WHERE plan_id = ID', 'done'),
+	(NULL, NULL, 'UPDATE cpis.plan SET local_authority = ''E06000052'' WHERE plan_id = ID', '55000'),
+	(400, NULL, 'UPDATE cpis.plan SET local_authority = ''E06000052'' WHERE plan_id = ID', '55000'),
+	-- Whatever the policy says for the moment.
+	(NULL, NULL, 'SELECT cpis_retention_set(''child_protection'', NULL); UPDATE cpis.plan SET end_date = DAY(366) WHERE plan_id = ID', '55000'),
+	(NULL, NULL, 'SELECT cpis_retention_set(''child_protection'', NULL); UPDATE cpis.plan SET end_date = DAY(365) WHERE plan_id = ID', 'done'),
+	-- The constraints do not fire.
+	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''none'', delete_date = DAY(9) WHERE plan_id = ID', '23503'),
+	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''audit_event'' WHERE plan_id = ID', '23503'),
 	(NULL, NULL, 'UPDATE cpis.plan SET nhs_number = nhs_number_synthetic(51999) WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET commitment_salt = cpis.random_salt() WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET plan_id = DEFAULT WHERE plan_id = ID', '55000'),
@@ -108,7 +119,7 @@ SELECT is(shown(201), 1::bigint, 'held without end');
 SELECT throws_ok($$SELECT cpis_retention_set('unborn', 365)$$, '22004');
 SELECT lives_ok($$SELECT cpis_retention_set('unborn', 365, 'as in the guidance')$$, 'shorter, with a reason');
 SELECT is(shown(201), 0::bigint, 'not held any more');
-SELECT is(detail, due, 'recorded') FROM (SELECT row_number() OVER (ORDER BY event_id), detail FROM cpis.audit_event WHERE action = 'retention' AND outcome = 'done' AND transaction_id IS NOT NULL) AS e
+SELECT is(detail, due, 'recorded') FROM (SELECT row_number() OVER (ORDER BY event_id), detail FROM cpis.audit_event WHERE action = 'retention' AND detail LIKE 'unborn: %' AND outcome = 'done' AND transaction_id IS NOT NULL) AS e
 	FULL JOIN (VALUES (1, 'unborn: 400 days instead of 365 days'), (2, 'unborn: without end instead of 400 days'),
 		(3, 'unborn: 365 days instead of without end; as in the guidance')) AS v (row_number, due) USING (row_number) ORDER BY row_number;
 
@@ -161,7 +172,7 @@ SELECT is(count(*), 2::bigint, 'what is held back is there') FROM cpis.plan WHER
 SELECT is(count(*), (SELECT count(*) FROM copy) - (SELECT count(*) FROM cpis.plan JOIN copy USING (plan_id)), 'each has its certificate')
 	FROM copy, cpis_removal_prove(ROW(copy.*)::cpis.plan) AS p, cpis.audit_event e
 	WHERE e.event_id = p.event_id AND cpis_verify_inclusion(certificate, leaf_index, tree_size, proof, root)
-		AND e.detail = format('plans: %s, root: %s', tree_size, encode(root, 'hex')) AND e.action = 'removal';
+		AND starts_with(e.detail, format('plans: %s, root: %s, holds: ', tree_size, encode(root, 'hex'))) AND e.action = 'removal';
 SELECT is((SELECT count(*) FROM cpis_removal_prove(another)), 0::bigint, what)
 	FROM copy, LATERAL (VALUES
 		(ROW(plan_id, nhs_number, plan_type, local_authority, start_date, end_date - 1, delete_date, local_reference, submission_id, commitment_salt)::cpis.plan, 'another end'),

@@ -123,7 +123,7 @@ SELECT is(count(*), 2::bigint, 'the submissions stay') FROM cpis.submission WHER
 SELECT is(count(*), 8::bigint, 'each record that is gone has its certificate')
 	FROM copy, cpis_removal_prove(ROW(copy.*)::cpis.submission_record) AS p, cpis.audit_event e
 	WHERE e.event_id = p.event_id AND cpis_verify_inclusion(certificate, leaf_index, tree_size, proof, root) AND e.action = 'removal'
-		AND e.detail = format('submission records: %s, root: %s', tree_size, encode(root, 'hex'));
+		AND starts_with(e.detail, format('submission records: %s, root: %s, holds: ', tree_size, encode(root, 'hex')));
 SELECT is(string_agg(DISTINCT (kind, local_authority, due_on, retention_days)::text, ' '), format('(submission_record,E06000061,%s,365) (submission_record,E06000062,%s,365)', today(), today() - 34), 'what they say')
 	FROM cpis.removal WHERE kind = 'submission_record';
 SELECT is((SELECT count(*) FROM cpis_removal_prove(another)), 0::bigint, what)
@@ -131,7 +131,7 @@ SELECT is((SELECT count(*) FROM cpis_removal_prove(another)), 0::bigint, what)
 		(ROW(submission_id, line_no, nhs_number, plan_type, start_date, end_date, delete_date, date_of_birth, 'x', record_code, detail_code, field, commitment_salt)::cpis.submission_record, 'not of one with another reference'),
 		(ROW(submission_id, line_no, nhs_number, plan_type, start_date, end_date, delete_date, date_of_birth, local_reference, record_code, detail_code, field, cpis.random_salt())::cpis.submission_record, 'nor another salt')) AS v (another, what)
 	WHERE submission_id = :due AND line_no = 1;
-SELECT is_empty('SELECT * FROM cpis_retention_reconcile() WHERE NOT uncommitted AND event_id IS NOT NULL', 'all agrees');
+SELECT is_empty('SELECT * FROM cpis_retention_reconcile() WHERE NOT uncommitted AND problem !~ ''^the register has''', 'all agrees');
 SELECT * FROM finish();
 
 DROP TABLE copy;

@@ -82,17 +82,43 @@ look_up(1);
 answer(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reader'});
 finish_sql($reader);
 
+# While what is to be kept is read, which may take long, a writer can begin.
+answer(q{
+	CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN NEW; END';
+	CREATE TRIGGER wait AFTER INSERT ON cpis.event_count FOR EACH STATEMENT EXECUTE FUNCTION wait()});
+my $purge = start_sql($node, 'CALL cpis_purge()', user => getpwuid $<, application_name => 'purge');
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'purge' AND wait_event = 'PgSleep'})
+  or die 'the purge does not wait';
+answer('SELECT pg_terminate_backend(writer_pid) FROM cpis_stat');
+$node->poll_query_until('postgres', 'SELECT writer_pid IS NULL FROM cpis_stat') or die 'the writer stays';
+look_up(1);
+is(answer(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'purge' AND wait_event = 'PgSleep'}), 1, 'a look-up is answered while a month is being counted');
+answer(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'purge'});
+is(finish_sql($purge)->{states}, '57014', 'the purge is cancelled');
+answer('DROP FUNCTION wait CASCADE');
+is(answer('SELECT count(*) FROM cpis.event_count'), 0, 'and has counted nothing');
+is(answer("SELECT problem FROM cpis_retention_reconcile() WHERE uncommitted AND problem ~ '^a month' LIMIT 1"),
+	'a month that was to be removed is there: month: 2024-01, events: 0 to 299, due on: 2024-03-02, days: 30', 'that it was announced is to be seen');
+
+# Who has begun to read before the month goes.
+my $early = $node->background_psql('postgres');
+$early->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+$early->query_safe('SELECT count(*) FROM cpis.hold');
 my $proof = answer('SELECT cpis_tlog_proof(5)');
 my $events = answer('SELECT count(*) FROM cpis.audit_event');
 my $bytes = answer('SELECT cpis_event_bytes(5)');
 is(purge(), 'month 2024-01 of the trail removed', 'then it goes');
 is(answer('SELECT month, first_event, last_event, due_on, retention_days FROM cpis.removed_month'), '2024-01|0|299|2024-03-02|30', 'what was removed is noted');
 is(answer(q{SELECT e.detail, e.recorded_at = m.removed_at FROM cpis.removed_month m JOIN cpis.audit_event e USING (event_id)}),
-	'month: 2024-01, events: up to 299|t', 'and recorded');
+	'month: 2024-01, events: 0 to 299, due on: 2024-03-02, days: 30|t', 'and recorded');
 is(answer('SELECT min(event_id), count(*) FROM cpis.audit_event'), '300|' . ($events + 1 - 300), 'its events are gone, and no others');
 is(answer(q{SELECT to_regclass('cpis.audit_event_2024_01')}), '', 'with their table');
 is(answer('SELECT action, outcome, organisation, care_setting, notify, events FROM cpis.event_count'), 'lookup|found|RXX|nhs_111|t|300', 'their count is kept');
 is(answer('SELECT count(*) FROM cpis.notification WHERE event_id < 300'), 301, 'so are the notices');
+
+is($early->query_safe('SELECT problem IS NULL FROM cpis_audit_verify()'), 't', 'who reads under an older snapshot finds it whole');
+$early->quit;
+is(answer("SELECT count(*) FROM cpis_retention_reconcile() WHERE problem ~ '^a month'"), 0, 'that an earlier purge had failed is not to be seen any more');
 
 # What is left holds.
 sub whole
@@ -158,12 +184,33 @@ set_clock('2024-05-20 12:00:00');
 look_up(600);
 answer(q{UPDATE cpis.notification_cursor SET acknowledged = 1000000});
 is(purge(), 'month 2024-02 of the trail removed, month 2024-03 of the trail removed', 'two months in one purge');
-is(answer('SELECT count(*) > 0, bool_and(action IN (\'key\', \'purge\', \'removal\', \'retention\')) FROM cpis.kept_event'), 't|t', 'events that others lean on are kept');
+is(answer('SELECT count(*) > 0, bool_and(action IN (\'key\', \'purge\', \'removal\', \'retention\', \'hold\')) FROM cpis.kept_event'), 't|t', 'events that others lean on are kept');
 whole('two months later');
 is(answer('SELECT sum(events) FROM cpis.event_count'), answer('SELECT min(event_id) FROM cpis.audit_event'), 'every event was counted');
 ($rc, $out, $err) = $node->psql('postgres', q{BEGIN; ALTER TABLE cpis.kept_event DISABLE TRIGGER append_only;
 	UPDATE cpis.kept_event SET detail = replace(detail, '30', '31') WHERE action = 'retention'; SELECT problem FROM cpis_retention_reconcile(); ROLLBACK});
 like($out, qr/the event that was kept is not the one in the ledger/, 'and cannot be changed unseen');
+# What is left of months that have gone is not changed unseen either.
+my $off = 'ALTER TABLE cpis.%1$s DISABLE TRIGGER append_only; %2$s; ALTER TABLE cpis.%1$s ENABLE ALWAYS TRIGGER append_only';
+foreach my $try (
+	[ qr/not all events of month 2024-0\d that should have been kept/, 'kept_event', "DELETE FROM cpis.kept_event WHERE action = 'retention'" ],
+	[ qr/event that was kept is not the one/, 'kept_event', "UPDATE cpis.kept_event SET recorded_at = recorded_at - interval '1 day' WHERE action = 'retention'" ],
+	[ qr/month 2024-01 had 300 events, and 0 were counted/, 'event_count', 'DELETE FROM cpis.event_count' ],
+	[ qr/month 2024-01 had 300 events, and 301 were counted/, 'event_count', "UPDATE cpis.event_count SET events = events + 1 WHERE month = '2024-01'" ],
+	[ qr/month 2024-09, which has not gone/, 'event_count', "INSERT INTO cpis.event_count VALUES ('2024-09', 'lookup', 'found', NULL, NULL, NULL, 1)" ],
+	[ qr/nothing has recorded that month 2024-01 went/, 'removed_month', "UPDATE cpis.removed_month SET due_on = due_on - 1 WHERE month = '2024-01'" ],
+	[ qr/nothing has recorded that month 2024-01 went/, 'removed_month', "UPDATE cpis.removed_month SET retention_days = 31 WHERE month = '2024-01'" ],
+	[ qr/nothing has recorded that month 2024-01 went/, 'removed_month', "UPDATE cpis.removed_month SET removed_at = now() WHERE month = '2024-01'" ],
+	[ qr/nothing has recorded that month 2024-02 went/, 'removed_month', "UPDATE cpis.removed_month SET first_event = first_event + 1 WHERE month = '2024-02'" ])
+{
+	my ($expected, $table, $sql) = @$try;
+	($rc, $out, $err) = $node->psql('postgres', 'BEGIN; ' . sprintf($off, $table, $sql) . '; SELECT problem FROM cpis_retention_reconcile() WHERE NOT uncommitted; ROLLBACK', on_error_stop => 1);
+	like($out . $err, $expected, $sql);
+}
+# A hold on an authority whose event has gone with its month, in force; and one that was taken away.
+($rc, $out, $err) = $node->psql('postgres', q{BEGIN; ALTER TABLE cpis.hold DISABLE TRIGGER own_change; UPDATE cpis.hold SET local_authority = 'E06000001' WHERE local_authority IS NOT NULL;
+	ALTER TABLE cpis.hold ENABLE ALWAYS TRIGGER own_change; SELECT problem FROM cpis_retention_reconcile() WHERE NOT uncommitted; ROLLBACK}, on_error_stop => 1);
+like($out . $err, qr/nothing has recorded that hold 2 was placed/, 'a hold on another authority');
 answer("SELECT cpis_retention_set('audit_event', NULL)");
 is((split /\n/, months())[0], (split /\|/, months())[0] . '|' . (split /\|/, months())[1] . '||no term is set', 'the term can be taken away');
 

@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * trusted_code.c
+ *	  Whose code a change of a table would run.
+ *
+ * The extension changes its tables as their owner (own_change.c), and triggers run as
+ * whoever changes the table.  So a trigger of somebody else's would run as the owner:
+ * one on the table itself, for which he was granted TRIGGER, or, where he was granted
+ * REFERENCES, one on a table of his to which a foreign key passes the change on.
+ * RequireTrustedCode() refuses before anything is changed.  The owner himself and
+ * superusers are trusted, and so is a function that belongs to one of them.
+ *
+ * Takes AccessShareLock, to the end of the transaction, on tables that foreign keys
+ * pass the change on to.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "trusted_code.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* What is being looked at. */
+typedef struct Search
+{
+	Oid			table;			/* that is to be changed */
+	Oid			owner;			/* of it */
+	List	   *seen;			/* tables that have been looked at */
+} Search;
+
+static void
+refuse(const Search *search, const char *what, const char *name, Oid role)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot change table \"%s\" by a function of the extension", get_rel_name(search->table)),
+			 errdetail("A change would run %s \"%s\" of role \"%s\" as the owner of the table.",
+					   what, name, GetUserNameFromId(role, true)),
+			 errhint("Drop the trigger or foreign key, and revoke TRIGGER and REFERENCES on the table from the role.")));
+}
+
+static bool
+is_trusted(const Search *search, Oid role)
+{
+	return role == search->owner || superuser_arg(role);
+}
+
+static void
+check_function(const Search *search, Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	if (!is_trusted(search, owner))
+		refuse(search, "function", get_func_name(function), owner);
+}
+
+static bool
+check_called(Oid function, void *context)
+{
+	check_function(context, function);
+	return false;
+}
+
+/*
+ * Check every function that is called in a WHEN clause.
+ */
+static bool
+check_expression(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	(void) check_functions_in_node(node, check_called, context);
+	return expression_tree_walker(node, check_expression, context);
+}
+
+/*
+ * Does the trigger pass a change on to the table that refers to this one?
+ */
+static bool
+passes_on(const Trigger *trigger)
+{
+	switch (trigger->tgfoid)
+	{
+		case F_RI_FKEY_CASCADE_DEL:
+		case F_RI_FKEY_CASCADE_UPD:
+		case F_RI_FKEY_SETNULL_DEL:
+		case F_RI_FKEY_SETNULL_UPD:
+		case F_RI_FKEY_SETDEFAULT_DEL:
+		case F_RI_FKEY_SETDEFAULT_UPD:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Check a table, and those that a change of it is passed on to.
+ */
+static void
+check_table(Search *search, Oid oid)
+{
+	Relation	table;
+
+	if (list_member_oid(search->seen, oid))
+		return;
+	search->seen = lappend_oid(search->seen, oid);
+	table = table_open(oid, AccessShareLock);
+	if (!is_trusted(search, table->rd_rel->relowner))
+		refuse(search, "triggers of table", RelationGetRelationName(table), table->rd_rel->relowner);
+	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &table->trigdesc->triggers[i];
+
+		check_function(search, trigger->tgfoid);
+		if (trigger->tgqual != NULL)
+			(void) check_expression(stringToNode(trigger->tgqual), search);
+		if (passes_on(trigger))
+			check_table(search, trigger->tgconstrrelid);
+	}
+	table_close(table, NoLock);
+}
+
+/*
+ * Refuse, 55000, where a change of the table would run code of who is neither its
+ * owner nor a superuser.
+ */
+void
+RequireTrustedCode(Oid table)
+{
+	Search		search = {.table = table};
+	Relation	relation = table_open(table, AccessShareLock);
+
+	search.owner = relation->rd_rel->relowner;
+	table_close(relation, NoLock);
+	check_table(&search, table);
+	list_free(search.seen);
+}
