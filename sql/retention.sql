@@ -253,18 +253,29 @@ CREATE FUNCTION cpis.removal_tree(certificates bytea[], leaf_index integer, OUT 
 REVOKE ALL ON FUNCTION cpis.removal_tree(bytea[], integer) FROM PUBLIC;
 COMMENT ON FUNCTION cpis.removal_tree(bytea[], integer) IS 'root over the canonical bytes of certificates, and the proof that one is under it';
 
-CREATE FUNCTION cpis.removal_of(
-	commitment bytea,
-	OUT event_id bigint,
-	OUT removed_at timestamptz,
-	OUT due_on date,
-	OUT retention_days integer,
-	OUT certificate bytea,
-	OUT leaf_index integer,
-	OUT tree_size integer,
-	OUT proof bytea[],
-	OUT root bytea)
-	RETURNS SETOF record
+CREATE TYPE cpis.removal_proof AS (
+	event_id bigint,
+	removed_at timestamptz,
+	due_on date,
+	retention_days integer,
+	certificate bytea,
+	leaf_index integer,
+	tree_size integer,
+	proof bytea[],
+	root bytea
+);
+COMMENT ON TYPE cpis.removal_proof IS 'certificate of a removal, and the proof that leads to the root in the event of it';
+COMMENT ON COLUMN cpis.removal_proof.event_id IS 'event of the removal';
+COMMENT ON COLUMN cpis.removal_proof.removed_at IS 'when it was removed';
+COMMENT ON COLUMN cpis.removal_proof.due_on IS 'first day on which it was not held';
+COMMENT ON COLUMN cpis.removal_proof.retention_days IS 'days for which it was held; NULL where the delete date decided';
+COMMENT ON COLUMN cpis.removal_proof.certificate IS 'canonical bytes of the certificate (src/removal.c)';
+COMMENT ON COLUMN cpis.removal_proof.leaf_index IS 'its place in the tree of the removal, from 0';
+COMMENT ON COLUMN cpis.removal_proof.tree_size IS 'how many certificates that tree has';
+COMMENT ON COLUMN cpis.removal_proof.proof IS 'hashes from the leaf''s sibling up, for cpis_verify_inclusion()';
+COMMENT ON COLUMN cpis.removal_proof.root IS 'root of the tree, which the event names';
+
+CREATE FUNCTION cpis.removal_of(commitment bytea) RETURNS SETOF cpis.removal_proof
 	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days,
@@ -280,18 +291,7 @@ END;
 REVOKE ALL ON FUNCTION cpis.removal_of(bytea) FROM PUBLIC;
 COMMENT ON FUNCTION cpis.removal_of(bytea) IS 'what is behind cpis_removal_prove()';
 
-CREATE FUNCTION cpis_removal_prove(
-	record cpis.plan,
-	OUT event_id bigint,
-	OUT removed_at timestamptz,
-	OUT due_on date,
-	OUT retention_days integer,
-	OUT certificate bytea,
-	OUT leaf_index integer,
-	OUT tree_size integer,
-	OUT proof bytea[],
-	OUT root bytea)
-	RETURNS SETOF record
+CREATE FUNCTION cpis_removal_prove(record cpis.plan) RETURNS SETOF cpis.removal_proof
 	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days, r.certificate, r.leaf_index, r.tree_size, r.proof, r.root
@@ -301,18 +301,7 @@ REVOKE ALL ON FUNCTION cpis_removal_prove(cpis.plan) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_removal_prove(cpis.plan) IS
 	'was this very record removed? its certificate, and the proof that leads to the root in the event of the removal; no row where it was not';
 
-CREATE FUNCTION cpis_removal_prove(
-	record cpis.submission_record,
-	OUT event_id bigint,
-	OUT removed_at timestamptz,
-	OUT due_on date,
-	OUT retention_days integer,
-	OUT certificate bytea,
-	OUT leaf_index integer,
-	OUT tree_size integer,
-	OUT proof bytea[],
-	OUT root bytea)
-	RETURNS SETOF record
+CREATE FUNCTION cpis_removal_prove(record cpis.submission_record) RETURNS SETOF cpis.removal_proof
 	LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT r.event_id, r.removed_at, r.due_on, r.retention_days, r.certificate, r.leaf_index, r.tree_size, r.proof, r.root
