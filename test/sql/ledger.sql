@@ -257,7 +257,7 @@ BEGIN
 	END LOOP;
 	SET LOCAL client_min_messages = error;
 	DROP FUNCTION cpis.trail_months CASCADE;
-	DROP FUNCTION cpis_retention_reconcile;
+	DROP FUNCTION cpis.reconcile_guards, cpis.reconcile_months CASCADE;
 END
 $$;
 SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', NULL, command) FROM (VALUES
