@@ -55,6 +55,7 @@ OBJS = \
 	src/request.o \
 	src/retain.o \
 	src/retention_days.o \
+	src/row_delete.o \
 	src/sha256.o \
 	src/signed_note.o \
 	src/signing_key.o \

@@ -17,10 +17,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "bulk_insert.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "compat.h"
 #include "executor/executor.h"
 #include "relation.h"
@@ -131,8 +134,44 @@ BulkInsertBegin(Oid table, int ncolumns, int nrows)
 				 errhint("Run ALTER EXTENSION cpis UPDATE.")));
 
 	insert->nslots = nrows;
+	insert->same_key = false;
 	insert->slots = take_slots(insert->relation, nrows);
 	return insert;
+}
+
+/*
+ * Is the one index of the table a BRIN index on the first column?
+ */
+static bool
+has_brin_alone(const ResultRelInfo *info)
+{
+	const RelationData *index = info->ri_NumIndices == 1 ? info->ri_IndexRelationDescs[0] : NULL;
+
+	return index != NULL && index->rd_rel->relam == BRIN_AM_OID &&
+		index->rd_index->indnatts == 1 && index->rd_index->indkey.values[0] == 1 &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/*
+ * Put the rows into the indexes.  A BRIN index wants to know of the same key once a
+ * page.
+ */
+static void
+insert_into_indexes(const BulkInsert *insert, ResultRelInfo *info, EState *estate)
+{
+	bool		once_a_page = insert->same_key && has_brin_alone(info);
+	BlockNumber page = InvalidBlockNumber;
+
+	for (int i = 0; i < insert->nslots; i++)
+	{
+		BlockNumber at = ItemPointerGetBlockNumber(&insert->slots[i]->tts_tid);
+
+		if (once_a_page && at == page)
+			continue;
+		page = at;
+		CPIS_EXEC_INSERT_INDEX_TUPLES(info, insert->slots[i], estate);
+		ResetPerTupleExprContext(estate);
+	}
 }
 
 /*
@@ -150,13 +189,7 @@ BulkInsertEnd(BulkInsert *insert)
 	table_multi_insert(insert->relation, insert->slots, insert->nslots,
 					   GetCurrentCommandId(true), 0, NULL);
 	if (info->ri_NumIndices > 0)
-	{
-		for (int i = 0; i < insert->nslots; i++)
-		{
-			CPIS_EXEC_INSERT_INDEX_TUPLES(info, insert->slots[i], estate);
-			ResetPerTupleExprContext(estate);
-		}
-	}
+		insert_into_indexes(insert, info, estate);
 	table_finish_bulk_insert(insert->relation, 0);
 
 	/* What they point to goes with the batch. */

@@ -17,6 +17,7 @@ typedef struct BulkInsert
 	Relation	relation;
 	TupleTableSlot **slots;		/* filled by the caller, one a row */
 	int			nslots;
+	bool		same_key;		/* do all have the same in the first column? */
 } BulkInsert;
 
 extern BulkInsert *BulkInsertBegin(Oid table, int ncolumns, int nrows);

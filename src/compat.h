@@ -45,6 +45,27 @@
 	ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* 16 answers why a row was not deleted, 18 asks whether it is MERGE that deletes. */
+#if PG_VERSION_NUM >= 180000
+#define CPIS_EXEC_BR_DELETE_TRIGGERS(estate, recheck, info, tid) \
+	ExecBRDeleteTriggers(estate, recheck, info, tid, NULL, NULL, NULL, NULL, false)
+#elif PG_VERSION_NUM >= 160000
+#define CPIS_EXEC_BR_DELETE_TRIGGERS(estate, recheck, info, tid) \
+	ExecBRDeleteTriggers(estate, recheck, info, tid, NULL, NULL, NULL, NULL)
+#else
+#define CPIS_EXEC_BR_DELETE_TRIGGERS(estate, recheck, info, tid) \
+	ExecBRDeleteTriggers(estate, recheck, info, tid, NULL, NULL)
+#endif
+
+/* 16 asks which of the result relations are looked at again; none are. */
+#if PG_VERSION_NUM >= 160000
+#define CPIS_EVAL_PLAN_QUAL_INIT(recheck, estate) \
+	EvalPlanQualInit(recheck, estate, NULL, NIL, -1, NIL)
+#else
+#define CPIS_EVAL_PLAN_QUAL_INIT(recheck, estate) \
+	EvalPlanQualInit(recheck, estate, NULL, NIL, -1)
+#endif
+
 /*
  * Has the checkpointer seen synchronous standbys configured?  Minor releases of
  * 2025 turned a boolean into a set of flags.

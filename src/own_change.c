@@ -41,40 +41,46 @@ owner_of(Oid table)
 	return owner;
 }
 
-/*
- * Run one command, and have the rows that it answers taken.
- */
-static uint64
-execute(const char *command, int nargs, const Oid *types, const Datum *values,
-		const char *nulls, OwnChangeTake take, void *context)
+/* One command. */
+typedef struct Command
 {
-	int			result;
+	const char *text;
+	int			nargs;
+	const Oid  *types;
+	const Datum *values;
+	const char *nulls;
+	OwnChangeTake take;
+	void	   *context;
 	uint64		processed;
+} Command;
+
+/*
+ * Run it, and have the rows that it answers taken.
+ */
+static void
+execute(void *context)
+{
+	Command    *command = context;
+	int			result;
 
 	SPI_connect();
-	result = SPI_execute_with_args(command, nargs, unconstify(Oid *, types),
-								   unconstify(Datum *, values), nulls, false, 0);
+	result = SPI_execute_with_args(command->text, command->nargs, unconstify(Oid *, command->types),
+								   unconstify(Datum *, command->values), command->nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
-	processed = SPI_processed;
-	if (take != NULL && processed > 0)
-		take(SPI_tuptable, context);
+	command->processed = SPI_processed;
+	if (command->take != NULL && command->processed > 0)
+		command->take(SPI_tuptable, command->context);
 	SPI_finish();
-	return processed;
 }
 
 /*
- * Run a command that changes the table, or reads it; answers how many rows it was.
- * Where it answers rows, "take" is called with them, in memory that is gone
- * afterwards.  55000 where somebody else's code would run.
+ * Act as the owner of the table.  55000 where somebody else's code would run.
  */
-uint64
-OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
-			   const Oid *types, const Datum *values, const char *nulls,
-			   OwnChangeTake take, void *context)
+void
+OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context)
 {
 	const OwnChange *outer = present;
-	volatile uint64 processed = 0;
 	Oid			user;
 	int			security_context;
 	int			nest_level;
@@ -89,7 +95,7 @@ OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
 							   security_context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		processed = execute(command, nargs, types, values, nulls, take, context);
+		act(context);
 	}
 	PG_FINALLY();
 	{
@@ -98,7 +104,23 @@ OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, nest_level);
-	return processed;
+}
+
+/*
+ * Run a command that changes the table, or reads it; answers how many rows it was.
+ * Where it answers rows, "take" is called with them, in memory that is gone
+ * afterwards.
+ */
+uint64
+OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
+			   const Oid *types, const Datum *values, const char *nulls,
+			   OwnChangeTake take, void *context)
+{
+	Command		run = {.text = command, .nargs = nargs, .types = types, .values = values,
+		.nulls = nulls, .take = take, .context = context};
+
+	OwnChangeRun(change, execute, &run);
+	return run.processed;
 }
 
 /*

@@ -23,6 +23,10 @@ typedef struct OwnChange
 /* What is to be done with the rows that a query answers. */
 typedef void (*OwnChangeTake) (SPITupleTable *rows, void *context);
 
+/* What is to be done, other than to run a command. */
+typedef void (*OwnChangeAct) (void *context);
+
+extern void OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context);
 extern uint64 OwnChangeQuery(const OwnChange *change, const char *command,
 							 int nargs, const Oid *types, const Datum *values,
 							 const char *nulls, OwnChangeTake take, void *context);

@@ -11,9 +11,8 @@
  *	1. lock cpis.retention_policy (Share), cpis.plan (RowExclusive) and cpis.hold
  *	   (Share), in this order, which is that of DROP EXTENSION; who is just setting a
  *	   term or placing a hold is waited for;
- *	2. find plans that are due (due.c), lock their rows, and pass over those that
- *	   others have locked: they are found again by the next purge;
- *	3. delete them, record that, and certify it (purge_batch.c); and commit.
+ *	2. find plans that are due (due.c);
+ *	3. delete those that nobody has changed or locked meanwhile, record that, and certify it (purge_batch.c); and commit.
  *
  * An error that concerns no single row - the event cannot be recorded, the
  * statement is cancelled - ends the purge; what was committed stays removed, and
@@ -114,7 +113,7 @@ typedef struct Effort
 } Effort;
 
 /*
- * Add a due plan, whose row is locked.
+ * Add a due plan.
  */
 static void
 add_plan(PurgeBatch *batch, const DuePlan *due, const ItemPointerData *tid, StringInfo buffer)
@@ -135,25 +134,8 @@ add_plan(PurgeBatch *batch, const DuePlan *due, const ItemPointerData *tid, Stri
 }
 
 /*
- * Lock the row in the slot, without waiting; false where it is no longer there as
- * it was seen, or somebody else has it.
- */
-static bool
-lock_row(Purge *purge, Relation plans, TupleTableSlot *slot, Snapshot snapshot)
-{
-	ItemPointerData tid = slot->tts_tid;
-	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(plans, &tid, snapshot, slot, GetCurrentCommandId(true),
-										  LockTupleExclusive, LockWaitSkip, 0, &failure);
-
-	if (result != TM_Ok)
-		purge->plans.passed_over++;
-	return result == TM_Ok;
-}
-
-/*
- * Find and lock the plans of the next batch, and move the position behind what has
- * been seen; false at the end of the table.
+ * Find the plans of the next batch, and move the position behind what has been seen;
+ * false at the end of the table.
  */
 static bool
 find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
@@ -161,7 +143,6 @@ find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
 	ItemPointerData last;
 	TableScanDesc scan;
 	TupleTableSlot *slot;
-	TupleTableSlot *locked = table_slot_create(plans, NULL);
 	StringInfoData buffer;
 	BlockNumber last_page;
 	DueSieve	sieve;
@@ -186,18 +167,12 @@ find_plans(Purge *purge, Relation plans, PurgeBatch *batch)
 		if (due.hold_id != 0)
 			purge->plans.held_back++;
 		else
-		{
-			locked->tts_tid = slot->tts_tid;
-			if (lock_row(purge, plans, locked, sieve.reading.snapshot))
-				add_plan(batch, &due, &slot->tts_tid, &buffer);
-			ExecClearTuple(locked);
-		}
+			add_plan(batch, &due, &slot->tts_tid, &buffer);
 		if (batch->n == batch->size)
 			break;
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	ExecDropSingleTupleTableSlot(locked);
 	DueSieveEnd(&sieve);
 	if (more)
 		return true;
@@ -223,6 +198,7 @@ purge_plans(Purge *purge)
 	PurgeBatchRemove(&batch);
 	purge->plans.removed += batch.removed;
 	purge->plans.failed += batch.failed;
+	purge->plans.passed_over += batch.passed_over;
 	table_close(plans, NoLock);
 	return more;
 }
@@ -241,6 +217,7 @@ purge_submission_records(Purge *purge)
 	PurgeBatchRemove(&batch);
 	purge->submission_records.removed += batch.removed;
 	purge->submission_records.failed += batch.failed;
+	purge->submission_records.passed_over += batch.passed_over;
 	return more;
 }
 

@@ -3,9 +3,10 @@
  * purge_batch.c
  *	  Remove the records of one batch, with a certificate each.
  *
- * The purge has found the records, and has locked their rows.  Here they are
- * deleted; one event for them is recorded (removal.c), and waited for until it is
- * durable; then their certificates are inserted.  The caller commits.  So a record
+ * The purge has found the records.  Here they are deleted, as they were found
+ * (row_delete.c): who has changed or locked one meanwhile keeps it, and it is found again
+ * by the next purge.  One event for them is recorded (removal.c), and waited for until
+ * it is durable; then their certificates are inserted.  The caller commits.  So a record
  * goes together with its certificate, never without an event, and none twice.  Where
  * the server dies between event and commit, the records are still there, and the
  * event names certificates that do not exist: cpis_retention_reconcile() shows it.
@@ -19,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
@@ -26,10 +28,9 @@
 #include "purge_batch.h"
 #include "request.h"
 #include "retention.h"
+#include "row_delete.h"
 #include "trusted_code.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 /*
  * Begin a batch with nothing in it, in this memory context.
@@ -54,36 +55,42 @@ compare_ids(const void *a, const void *b)
 	return (one > other) - (one < other);
 }
 
+/* Records of a batch that are to be deleted, and which were. */
+typedef struct Part
+{
+	const PurgeBatch *batch;
+	int			first;
+	int			n;
+	bool	   *gone;
+} Part;
+
+static void
+delete_rows(void *context)
+{
+	Part	   *part = context;
+	Relation	table = CpisTableOpen(part->batch->table, RowExclusiveLock);
+
+	RowDelete(table, part->batch->tids + part->first, part->n, part->gone);
+	table_close(table, NoLock);
+}
+
 /*
- * Delete records of the batch from "first" on.  Constraints that are put off to the
- * commit are looked at here, where it is known whose they are.
+ * Delete records.  Constraints that are put off to the commit are looked at here,
+ * where it is known whose they are.
  */
 static void
-delete_records(const PurgeBatch *batch, int first, int n)
+delete_records(Part *part)
 {
-	static const Oid types[] = {TIDARRAYOID};
-	OwnChange	change = {.table = CpisRelationOid(batch->table), .operation = CMD_DELETE, .nids = n};
-	int64	   *ids = palloc(n * sizeof(int64));
-	Datum	   *tids = palloc(n * sizeof(Datum));
-	Datum		values[1];
+	OwnChange	change = {.table = CpisRelationOid(part->batch->table), .operation = CMD_DELETE, .nids = part->n};
+	int64	   *ids = palloc(part->n * sizeof(int64));
 
-	for (int i = 0; i < n; i++)
-	{
-		ids[i] = batch->keys[first + i].id;
-		tids[i] = PointerGetDatum(&batch->tids[first + i]);
-	}
-	qsort(ids, n, sizeof(int64), compare_ids);
+	for (int i = 0; i < part->n; i++)
+		ids[i] = part->batch->keys[part->first + i].id;
+	qsort(ids, part->n, sizeof(int64), compare_ids);
 	change.ids = ids;
-	values[0] = PointerGetDatum(construct_array(tids, n, TIDOID, sizeof(ItemPointerData),
-												false, TYPALIGN_SHORT));
-	if (OwnChangeExecute(&change,
-						 psprintf("DELETE FROM cpis.%s WHERE ctid OPERATOR(pg_catalog.=) ANY ($1)",
-								  get_rel_name(change.table)),
-						 lengthof(types), types, values, NULL, NULL) != n)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger has kept the record")));
+	OwnChangeRun(&change, delete_rows, part);
 	(void) OwnChangeExecute(&change, "SET CONSTRAINTS ALL IMMEDIATE", 0, NULL, NULL, NULL, NULL);
+	pfree(ids);
 }
 
 /*
@@ -105,7 +112,7 @@ concerns_no_row(const ErrorData *error)
  * the error is answered.
  */
 static ErrorData *
-try_to_delete(const PurgeBatch *batch, int first, int n)
+try_to_delete(Part *part)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -115,7 +122,7 @@ try_to_delete(const PurgeBatch *batch, int first, int n)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		delete_records(batch, first, n);
+		delete_records(part);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -168,7 +175,7 @@ note_failure(PurgeBatch *batch, const PurgeKey *key, const ErrorData *error)
  * Record the removal of records that have been deleted, and certify it.
  */
 static void
-certify(const PurgeBatch *batch, int first, int n)
+certify(const PurgeBatch *batch, const Removal *removals, int n)
 {
 	MerkleHash *leaves = palloc(n * sizeof(MerkleHash));
 	char		root_text[2 * SHA256_LENGTH + 1];
@@ -178,7 +185,7 @@ certify(const PurgeBatch *batch, int first, int n)
 
 	initStringInfo(&buffer);
 	for (int i = 0; i < n; i++)
-		RemovalLeaf(&batch->removals[first + i], &buffer, &leaves[i]);
+		RemovalLeaf(&removals[i], &buffer, &leaves[i]);
 	RemovalRoot(leaves, n, &root);
 	root_text[hex_encode((char *) root.bytes, SHA256_LENGTH, root_text)] = '\0';
 
@@ -186,7 +193,28 @@ certify(const PurgeBatch *batch, int first, int n)
 	snprintf(event.detail, sizeof(event.detail), "%s: %d, root: %s, holds: %s",
 			 batch->table == CPIS_PLAN ? "plans" : "submission records", n, root_text, batch->holds);
 	RecordChange(&event);
-	RemovalInsert(batch->removals + first, n, event.event_id, event.recorded_at);
+	RemovalInsert(removals, n, event.event_id, event.recorded_at);
+}
+
+/*
+ * Certify those of the part that are gone.
+ */
+static void
+certify_gone(PurgeBatch *batch, const Part *part)
+{
+	Removal    *gone = palloc(part->n * sizeof(Removal));
+	int			n = 0;
+
+	for (int i = 0; i < part->n; i++)
+	{
+		if (part->gone[i])
+			gone[n++] = batch->removals[part->first + i];
+	}
+	if (n > 0)
+		certify(batch, gone, n);
+	batch->removed += n;
+	batch->passed_over += part->n - n;
+	pfree(gone);
 }
 
 /*
@@ -195,13 +223,11 @@ certify(const PurgeBatch *batch, int first, int n)
 static void
 remove_records(PurgeBatch *batch, int first, int n)
 {
-	ErrorData  *error = try_to_delete(batch, first, n);
+	Part		part = {.batch = batch, .first = first, .n = n, .gone = palloc(n * sizeof(bool))};
+	ErrorData  *error = try_to_delete(&part);
 
 	if (error == NULL)
-	{
-		certify(batch, first, n);
-		batch->removed += n;
-	}
+		certify_gone(batch, &part);
 	else if (n == 1)
 		note_failure(batch, &batch->keys[first], error);
 	else
@@ -209,6 +235,7 @@ remove_records(PurgeBatch *batch, int first, int n)
 		remove_records(batch, first, n / 2);
 		remove_records(batch, first + n / 2, n - n / 2);
 	}
+	pfree(part.gone);
 }
 
 /*

@@ -28,12 +28,13 @@ typedef struct PurgeBatch
 	CpisRelation table;
 	int			size;
 	int			n;
-	ItemPointerData *tids;		/* of their rows, which are locked */
+	ItemPointerData *tids;		/* of their rows, as they were seen */
 	PurgeKey   *keys;
 	Removal    *removals;
 	const char *holds;			/* digest of those in force (hold.c) */
 	int			removed;
 	int			failed;
+	int			passed_over;	/* changed or locked by others meanwhile */
 } PurgeBatch;
 
 extern void PurgeBatchBegin(PurgeBatch *batch, CpisRelation table, int size);

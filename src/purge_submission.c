@@ -12,8 +12,7 @@
  *
  * A batch is of one submission.  It takes locks in the order of DROP EXTENSION: on
  * cpis.retention_policy (Share), cpis.submission_record (RowExclusive) and cpis.hold
- * (Share), so that who is just setting a term or placing a hold is waited for.  Rows
- * that others have locked are passed over.
+ * (Share), so that who is just setting a term or placing a hold is waited for.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,7 +143,7 @@ take_records(SPITupleTable *rows, void *context)
 }
 
 /*
- * Find and lock the records of the submission behind the cursor, and move that on;
+ * Find the records of the submission behind the cursor, and move that on;
  * false where they are its last.
  */
 static bool
@@ -161,12 +160,12 @@ find_records(Finding *finding)
 						  "SELECT r.ctid, r.line_no, r.nhs_number, cpis.submission_record_commitment(r)"
 						  " FROM cpis.submission_record r"
 						  " WHERE r.submission_id OPERATOR(pg_catalog.=) $1 AND r.line_no OPERATOR(pg_catalog.>) $2"
-						  " ORDER BY r.line_no LIMIT $3 FOR UPDATE SKIP LOCKED",
+						  " ORDER BY r.line_no LIMIT $3",
 						  lengthof(types), types, values, NULL, take_records, finding) == finding->batch->size;
 }
 
 /*
- * Find and lock records that are to go, as many as the batch has room for, and move
+ * Find records that are to go, as many as the batch has room for, and move
  * the cursor behind what has been seen; false at the end.
  */
 bool

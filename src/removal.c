@@ -121,6 +121,7 @@ RemovalInsert(const Removal *removals, int n, int64 event_id, TimestampTz remove
 {
 	BulkInsert *insert = BulkInsertBegin(CpisRelationOid(CPIS_REMOVAL), REMOVAL_NCOLUMNS, n);
 
+	insert->same_key = true;
 	for (int i = 0; i < n; i++)
 	{
 		TupleTableSlot *slot = insert->slots[i];

@@ -181,6 +181,27 @@ subtest 'a row that is wrong stops nobody' => sub {
 	is(found(), '', 'and can be mended');
 };
 
+subtest 'the purge takes what it has seen, and waits for nobody' => sub {
+	my ($seen, $locked, $changed) = (make_plan(400), make_plan(400), make_plan(400));
+	answer(q{CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(19); RETURN OLD; END';
+		CREATE TRIGGER wait BEFORE DELETE ON cpis.plan FOR EACH ROW EXECUTE FUNCTION wait()});
+	my $gate = $node->background_psql('postgres');
+	$gate->query_safe('SELECT pg_advisory_lock(19)');
+	my $run = start_sql($node, 'CALL cpis_purge()', user => 'steward', application_name => 'purge');
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'purge' AND wait_event = 'advisory'}), 'it has seen all three');
+	answer("UPDATE cpis.plan SET end_date = '2999-01-01' WHERE plan_id = $changed");
+	my $holder = $node->background_psql('postgres');
+	$holder->query_safe("BEGIN; SELECT FROM cpis.plan WHERE plan_id = $locked FOR UPDATE");
+	$gate->query_safe('SELECT pg_advisory_unlock(19)');
+	like(finish_sql($run)->{err}, qr/plans removed: 1, failed: 0, held back: 0, locked by others: 2/, 'and removes one');
+	is(is_there($seen) . is_there($locked) . is_there($changed), '011', 'what was changed or locked meanwhile is there');
+	$holder->quit;
+	$gate->quit;
+	answer('DROP FUNCTION wait CASCADE; CALL cpis_purge()');
+	is(is_there($locked) . is_there($changed), '01', 'the next one goes on');
+	is(found(), '', 'all agrees');
+};
+
 subtest 'a failure is forgotten when it is none any more' => sub {
 	my $plan = make_plan(400);
 	answer("CREATE TABLE refers (plan_id bigint REFERENCES cpis.plan); INSERT INTO refers VALUES ($plan)");
