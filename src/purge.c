@@ -65,7 +65,7 @@ PG_FUNCTION_INFO_V1(cpis_purge);
  * The share of one processor, in percent, that the purge takes while look-ups wait,
  * and the longest rest between two batches.
  */
-#define PROCESSOR_SHARE 35
+#define PROCESSOR_SHARE 43
 #define REST_MOST_MS 100
 
 /*
