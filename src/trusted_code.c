@@ -19,6 +19,7 @@
 
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -109,6 +110,8 @@ passes_on(const Trigger *trigger)
 	}
 }
 
+static void check_partitions(Search *search, Oid oid);
+
 /*
  * Check a table, and those that a change of it is passed on to.
  */
@@ -133,7 +136,21 @@ check_table(Search *search, Oid oid)
 		if (passes_on(trigger))
 			check_table(search, trigger->tgconstrrelid);
 	}
+	if (table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		check_partitions(search, oid);
 	table_close(table, NoLock);
+}
+
+/*
+ * Check the partitions, which may have triggers of their own.
+ */
+static void
+check_partitions(Search *search, Oid oid)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_inheritance_children(oid, AccessShareLock))
+		check_table(search, lfirst_oid(cell));
 }
 
 /*

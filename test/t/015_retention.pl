@@ -296,6 +296,18 @@ subtest 'by itself, where it is switched on' => sub {
 	is(answer('SELECT count(*) FROM cpis.plan WHERE nhs_number = nhs_number_synthetic(90000)'), 1, 'but what is held back');
 	my ($rc, $out, $err) = $node->psql('template1', 'DROP DATABASE empty');
 	is($rc, 0, 'a database can be dropped meanwhile') or diag $err;
+	# The launcher takes them in this order; who places a hold in the one keeps the other waiting for a while only.
+	my ($first, $second) = split /\n/, answer(q{SELECT datname FROM pg_database WHERE datname IN ('postgres', 'restored') ORDER BY ctid});
+	answer('SELECT cpis_purge_automatic(true)', 'restored');
+	my $holder = $node->background_psql($first);
+	$holder->query_safe("BEGIN; SELECT cpis_hold_place('not yet', everything => true)");
+	answer(q{INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, end_date)
+		VALUES (nhs_number_synthetic(95000), 'looked_after', 'E06000001', '2020-01-01', '2023-01-01')}, $_) foreach $first, $second;
+	ok($node->poll_query_until($second, 'SELECT due = 0 FROM cpis_stat_retention'), 'who places a hold in one database does not stop the purge of another');
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	ok($node->poll_query_until($first, 'SELECT due = 0 FROM cpis_stat_retention'), 'then it is its turn');
+	answer('SELECT cpis_purge_automatic(false)', 'restored');
 	is(answer(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cpis purge launcher'}), 1, 'there is one launcher');
 	is(answer(q{SELECT count(*) >= 1 FROM cpis.audit_event WHERE action = 'removal' AND application_name = 'cpis purge worker'}), 't', 'who did it is in the trail');
 	is(answer('SELECT string_agg(DISTINCT detail, \', \') FROM cpis.audit_event WHERE action = \'purge\''),

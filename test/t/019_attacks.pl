@@ -90,6 +90,13 @@ subtest 'nobody else runs code as the owner' => sub {
 		INSERT INTO clerk.mine SELECT local_authority, nhs_number, plan_type, start_date FROM cpis.plan}), '', 'behind ON UPDATE CASCADE');
 	like(refusal('steward', "SELECT cpis_plan_correct($live, 'typing error', start_date => '2019-02-01')"), qr/^55000 .*triggers of table "mine"/s, 'a correction refuses');
 	answer('DROP TABLE clerk.mine');
+	answer("CREATE TABLE parted (plan_id bigint REFERENCES cpis.plan ON DELETE CASCADE) PARTITION BY RANGE (plan_id)");
+	is(refusal('clerk', qq{CREATE TABLE clerk.part (plan_id bigint);
+		CREATE FUNCTION clerk.f() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN EXECUTE 'ALTER ROLE clerk SUPERUSER'; RETURN NULL; END\$\$;
+		CREATE TRIGGER t AFTER DELETE ON clerk.part FOR EACH ROW EXECUTE FUNCTION clerk.f()}), '', 'a partition of his');
+	answer("ALTER TABLE parted ATTACH PARTITION clerk.part DEFAULT; INSERT INTO parted VALUES ($due)");
+	like(refusal('steward', 'CALL cpis_purge()'), qr/^55000 .*triggers of table "part"/s, 'of the table of another');
+	answer('DROP TABLE parted; DROP FUNCTION clerk.f');
 	# On the table itself, by who was granted TRIGGER; a function of his in WHEN will do.
 	is(refusal('meddler', q{
 		CREATE FUNCTION meddler.f() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN EXECUTE 'ALTER ROLE meddler SUPERUSER'; RETURN true; END$$;
