@@ -168,12 +168,16 @@ BEGIN ATOMIC
 		FROM ONLY cpis.hold h
 		WHERE h.placed_event < e.event_id AND (h.released_event IS NULL OR h.released_event > e.event_id))
 	UNION ALL
-	SELECT format('something was removed after %s days, which nothing had set for "%s"', r.retention_days, r.kind), r.event_id, false
-	FROM (SELECT DISTINCT c.event_id, c.kind, c.retention_days FROM ONLY cpis.removal c WHERE c.retention_days <> 365) AS r
-	WHERE NOT EXISTS (
-		SELECT FROM event e
-		WHERE e.action = 'retention' AND e.event_id < r.event_id
-			AND starts_with(e.detail, format('%s: %s days instead of ', r.kind, r.retention_days)));
+	-- The term in force was what the next event of the kind says that it set something else instead of, or the present one.
+	SELECT format('something was removed after %s days, while "%s" was held %s', r.retention_days, r.kind, term.in_force), r.event_id, false
+	FROM (SELECT DISTINCT c.event_id, c.kind, c.retention_days FROM ONLY cpis.removal c WHERE c.retention_days IS NOT NULL) AS r
+		CROSS JOIN LATERAL (SELECT COALESCE(
+			(SELECT split_part(split_part(e.detail, ' instead of ', 2), '; ', 1) FROM event e
+			 WHERE e.action = 'retention' AND e.event_id > r.event_id AND starts_with(e.detail, r.kind || ': ')
+			 ORDER BY e.event_id LIMIT 1),
+			(SELECT COALESCE(p.retention_days || ' days', 'without end') FROM ONLY cpis.retention_policy p WHERE p.kind = r.kind),
+			'365 days')) AS term (in_force)
+	WHERE term.in_force <> r.retention_days || ' days';
 END;
 REVOKE ALL ON FUNCTION cpis.reconcile_removals() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.reconcile_removals() IS 'certificates of removal that do not agree with events, terms and holds, and the other way round';
@@ -243,8 +247,9 @@ BEGIN ATOMIC
 		SELECT e.event_id, e.recorded_at, e.action, e.detail, e.nhs_number FROM cpis.retention_events() e WHERE e.action <> 'removal'
 	), first (event_id) AS (
 		SELECT COALESCE(max(r.last_event) + 1, 0) FROM ONLY cpis.removed_month r
-	), switch (name, is_on, event_id) AS (
-		SELECT v.name, v.is_on, v.event_id
+	), switch (name, is_on, event_id, since) AS (
+		-- A restored copy begins without them: what was set before one of them was set here is the original's.
+		SELECT v.name, v.is_on, v.event_id, COALESCE(v.event_id, s.automatic_event, s.paused_event)
 		FROM ONLY cpis.purge_switch s JOIN pg_database d ON d.oid = s.database AND d.datname = current_database()
 			CROSS JOIN LATERAL (VALUES ('automatic', s.automatic, s.automatic_event), ('paused', s.paused, s.paused_event)) AS v (name, is_on, event_id)
 	)
@@ -304,7 +309,7 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT format('a switch of the purge is not as was announced: %s', e.detail), e.event_id, true
 	FROM event e JOIN switch s ON s.name = split_part(e.detail, ': ', 1)
-	WHERE e.action = 'purge' AND e.event_id > COALESCE(s.event_id, -1);
+	WHERE e.action = 'purge' AND e.event_id > s.since;
 END;
 REVOKE ALL ON FUNCTION cpis.reconcile_acts() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.reconcile_acts() IS 'terms, holds, corrections and switches that do not agree with the events that set them';

@@ -245,6 +245,8 @@ CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.plan_tally
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.plan_tally
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('The purge sums it up.');
 ALTER TABLE cpis.plan_tally ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+-- Without a key, a publication of all tables would refuse to have it summed up.
+ALTER TABLE cpis.plan_tally REPLICA IDENTITY FULL;
 CREATE TRIGGER own_insert BEFORE INSERT ON cpis.plan_tally
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Statements that change plans do it.');
 ALTER TABLE cpis.plan_tally ENABLE ALWAYS TRIGGER own_insert;

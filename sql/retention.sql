@@ -118,13 +118,6 @@ CREATE FUNCTION cpis_hold_release(hold_id bigint, reason text) RETURNS void
 REVOKE ALL ON FUNCTION cpis_hold_release(bigint, text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_hold_release(bigint, text) IS 'release a hold; recorded';
 
-CREATE FUNCTION cpis.hold_on(nhs_number @extschema@.nhs_number, local_authority text) RETURNS bigint
-	LANGUAGE C VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'cpis_hold_on';
-REVOKE ALL ON FUNCTION cpis.hold_on(@extschema@.nhs_number, text) FROM PUBLIC;
-COMMENT ON FUNCTION cpis.hold_on(@extschema@.nhs_number, text) IS
-	'the hold on a record of this number, NULL where it has none, and authority; NULL where there is none';
-
 /*
  * Removal.
  */
@@ -181,6 +174,8 @@ COMMENT ON COLUMN cpis.purge_failure.sqlstate IS 'with which error';
 CREATE TRIGGER own_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.purge_failure
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('The purge notes what it could not remove.');
 ALTER TABLE cpis.purge_failure ENABLE ALWAYS TRIGGER own_change;
+-- Without a key, a publication of all tables would refuse to have rows changed.
+ALTER TABLE cpis.purge_failure REPLICA IDENTITY FULL;
 
 CREATE TABLE cpis.purge_switch (
 	database oid NOT NULL
@@ -347,10 +342,19 @@ CREATE FUNCTION cpis_purge_preview_submissions(
 	RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT d.submission_id, d.local_authority, count(*), d.due_on, d.retention_days, count(h.hold_id), min(h.hold_id)
+	-- As HoldsFind() in src/hold.c, of many records at a time.
+	SELECT d.submission_id, d.local_authority, count(*), d.due_on, d.retention_days,
+		count(COALESCE(e.hold_id, n.hold_id, a.hold_id)), min(COALESCE(e.hold_id, n.hold_id, a.hold_id))
 	FROM cpis.submission_due(as_of) d
 		JOIN cpis.submission_record r ON r.submission_id = d.submission_id
-		CROSS JOIN LATERAL (SELECT cpis.hold_on(@extschema@.nhs_number_try(r.nhs_number), d.local_authority)) AS h (hold_id)
+		CROSS JOIN (SELECT max(h.hold_id) FROM cpis.hold h
+					WHERE h.released_at IS NULL AND h.nhs_number IS NULL AND h.local_authority IS NULL) AS e (hold_id)
+		LEFT JOIN (SELECT h.nhs_number, max(h.hold_id) FROM cpis.hold h
+				   WHERE h.released_at IS NULL GROUP BY h.nhs_number) AS n (nhs_number, hold_id)
+			ON n.nhs_number = @extschema@.nhs_number_try(r.nhs_number)
+		LEFT JOIN (SELECT h.local_authority, max(h.hold_id) FROM cpis.hold h
+				   WHERE h.released_at IS NULL GROUP BY h.local_authority) AS a (local_authority, hold_id)
+			ON a.local_authority = d.local_authority
 	GROUP BY d.submission_id, d.local_authority, d.due_on, d.retention_days
 	ORDER BY d.submission_id;
 END;

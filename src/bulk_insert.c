@@ -3,13 +3,13 @@
  * bulk_insert.c
  *	  Put rows into a table of the trail, index entries included.
  *
- * For the writer alone, inside its transaction.  Triggers, defaults and
- * constraints of the table are not looked at: the writer makes every column
- * itself, and nothing that somebody attached to the table may stop it.  The
- * lock is RowExclusive, kept to the end of the transaction.
+ * For the writer, and for the certificates of the purge, inside their transactions.
+ * Triggers, defaults and constraints of the table are not looked at: these make every
+ * column themselves, and nothing that somebody attached to the table may stop them.
+ * The lock is RowExclusive, kept to the end of the transaction.
  *
  * Tables and indexes are opened for each batch, for a lock does not outlive its
- * transaction; the slots are kept for the writer's life, with a descriptor of
+ * transaction; the slots are kept for the life of the process, with a descriptor of
  * their own that nothing counts references to.  A slot that an error has left
  * filled is cleared when it is next used.
  *

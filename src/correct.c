@@ -141,7 +141,8 @@ rethrow(ErrorData *error)
 			(errcode(error->sqlerrcode),
 			 errmsg("the plan cannot have these dates"),
 			 error->constraint_name == NULL ? 0 :
-			 errdetail("They violate constraint \"%s\" of table \"%s\".", error->constraint_name, "cpis.plan"),
+			 errdetail("They violate constraint \"%s\" of table \"%s\".", error->constraint_name,
+					   error->table_name == NULL ? "?" : error->table_name),
 			 errhidestmt(true),
 			 errhidecontext(true)));
 }
@@ -204,7 +205,7 @@ store_correction(int64 plan_id, const AuditEvent *event)
 	values[0] = Int64GetDatum(event->event_id);
 	values[1] = Int64GetDatum(plan_id);
 	values[2] = TimestampTzGetDatum(event->recorded_at);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							"INSERT INTO cpis.correction (event_id, plan_id, corrected_at) VALUES ($1, $2, $3)",
 							lengthof(types), types, values, NULL, NULL);
 }

@@ -46,7 +46,6 @@
 
 PG_FUNCTION_INFO_V1(cpis_hold_place);
 PG_FUNCTION_INFO_V1(cpis_hold_release);
-PG_FUNCTION_INFO_V1(cpis_hold_on);
 
 /* Columns of cpis.hold. */
 #define HOLD_HOLD_ID 1
@@ -346,7 +345,7 @@ cpis_hold_place(PG_FUNCTION_ARGS)
 	values[2] = CStringGetTextDatum(reason);
 	values[3] = TimestampTzGetDatum(event.recorded_at);
 	values[4] = Int64GetDatum(event.event_id);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							"INSERT INTO cpis.hold (nhs_number, local_authority, reason, placed_at, placed_event)"
 							" VALUES ($1, $2, $3, $4, $5) RETURNING hold_id",
 							lengthof(types), types, values, nulls, &hold_id);
@@ -386,28 +385,8 @@ cpis_hold_release(PG_FUNCTION_ARGS)
 	values[1] = TimestampTzGetDatum(event.recorded_at);
 	values[2] = CStringGetTextDatum(reason);
 	values[3] = Int64GetDatum(event.event_id);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							"UPDATE cpis.hold SET released_at = $2, release_reason = $3, released_event = $4"
 							" WHERE hold_id = $1", lengthof(types), types, values, NULL, NULL);
 	PG_RETURN_VOID();
-}
-
-/*
- * cpis.hold_on(nhs_number, local_authority) -> bigint: the hold on a record of this
- * number, NULL where it has none, and authority; NULL where there is none.
- */
-Datum
-cpis_hold_on(PG_FUNCTION_ARGS)
-{
-	Reading		reading = ReadingBegin();
-	Holds		holds;
-	int64		hold_id;
-
-	HoldsRead(&holds, reading.snapshot);
-	ReadingEnd(&reading);
-	hold_id = HoldsFind(&holds, PG_ARGISNULL(0) ? -1 : PG_GETARG_INT32(0),
-						PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	if (hold_id == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(hold_id);
 }

@@ -24,6 +24,7 @@
 #include "own_change.h"
 #include "trusted_code.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 static const OwnChange *present = NULL;
@@ -145,6 +146,22 @@ OwnChangeExecute(const OwnChange *change, const char *command, int nargs,
 {
 	return OwnChangeQuery(change, command, nargs, types, values, nulls,
 						  returned == NULL ? NULL : take_first, returned);
+}
+
+/*
+ * The same for a command that changes one row; 09000 where a trigger has kept it from
+ * that.
+ */
+void
+OwnChangeOne(const OwnChange *change, const char *command, int nargs,
+			 const Oid *types, const Datum *values, const char *nulls,
+			 int64 *returned)
+{
+	if (OwnChangeExecute(change, command, nargs, types, values, nulls, returned) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("table \"%s\" was not changed", get_rel_name(change->table)),
+				 errdetail("A trigger has kept it as it was.")));
 }
 
 /*

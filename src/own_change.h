@@ -33,6 +33,9 @@ extern uint64 OwnChangeQuery(const OwnChange *change, const char *command,
 extern uint64 OwnChangeExecute(const OwnChange *change, const char *command,
 							   int nargs, const Oid *types, const Datum *values,
 							   const char *nulls, int64 *returned);
+extern void OwnChangeOne(const OwnChange *change, const char *command,
+						 int nargs, const Oid *types, const Datum *values,
+						 const char *nulls, int64 *returned);
 extern bool OwnChangeIsOf(Oid table);
 extern bool OwnChangeHas(Oid table, CmdType operation, int64 id);
 

@@ -96,7 +96,7 @@ store(Oid table, const char *kind, int days, const char *reason, const AuditEven
 	nulls[2] = reason == NULL ? 'n' : ' ';
 	values[3] = TimestampTzGetDatum(event->recorded_at);
 	values[4] = Int64GetDatum(event->event_id);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							"INSERT INTO cpis.retention_policy (kind, retention_days, reason, set_at, event_id)"
 							" VALUES ($1, $2, $3, $4, $5)"
 							" ON CONFLICT (kind) DO UPDATE SET retention_days = excluded.retention_days,"

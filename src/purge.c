@@ -329,6 +329,7 @@ clear_up(const Purge *purge)
 static void
 begin_batch(Purge *purge)
 {
+	PreventCommandIfReadOnly("cpis_purge()");
 	XactIsoLevel = XACT_READ_COMMITTED;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextReset(purge->batch_context);

@@ -31,6 +31,7 @@
 #include "row_delete.h"
 #include "trusted_code.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 /*
  * Begin a batch with nothing in it, in this memory context.
@@ -62,7 +63,27 @@ typedef struct Part
 	int			first;
 	int			n;
 	bool	   *gone;
+	OwnChange	change;
+	int64	   *ids;			/* of those that are meant */
 } Part;
+
+/*
+ * What is meant from here on is what is gone: other triggers must not delete the rest.
+ */
+static void
+mean_gone(void *context)
+{
+	Part	   *part = context;
+	int			n = 0;
+
+	for (int i = 0; i < part->n; i++)
+	{
+		if (part->gone[i])
+			part->ids[n++] = part->batch->keys[part->first + i].id;
+	}
+	qsort(part->ids, n, sizeof(int64), compare_ids);
+	part->change.nids = n;
+}
 
 static void
 delete_rows(void *context)
@@ -70,7 +91,7 @@ delete_rows(void *context)
 	Part	   *part = context;
 	Relation	table = CpisTableOpen(part->batch->table, RowExclusiveLock);
 
-	RowDelete(table, part->batch->tids + part->first, part->n, part->gone);
+	RowDelete(table, part->batch->tids + part->first, part->n, part->gone, mean_gone, part);
 	table_close(table, NoLock);
 }
 
@@ -81,20 +102,18 @@ delete_rows(void *context)
 static void
 delete_records(Part *part)
 {
-	OwnChange	change = {.table = CpisRelationOid(part->batch->table), .operation = CMD_DELETE, .nids = part->n};
-	int64	   *ids = palloc(part->n * sizeof(int64));
-
-	for (int i = 0; i < part->n; i++)
-		ids[i] = part->batch->keys[part->first + i].id;
-	qsort(ids, part->n, sizeof(int64), compare_ids);
-	change.ids = ids;
-	OwnChangeRun(&change, delete_rows, part);
-	(void) OwnChangeExecute(&change, "SET CONSTRAINTS ALL IMMEDIATE", 0, NULL, NULL, NULL, NULL);
-	pfree(ids);
+	part->ids = palloc(part->n * sizeof(int64));
+	part->change.table = CpisRelationOid(part->batch->table);
+	part->change.operation = CMD_DELETE;
+	part->change.ids = part->ids;
+	part->change.nids = 0;		/* before they are gone, nobody else may delete them */
+	OwnChangeRun(&part->change, delete_rows, part);
+	(void) OwnChangeExecute(&part->change, "SET CONSTRAINTS ALL IMMEDIATE", 0, NULL, NULL, NULL, NULL);
 }
 
 /*
- * Is the error one that another row, or another time, would have too?
+ * Is the error one that another row would have too?  A lock that does not come would be
+ * waited for once more with each half.
  */
 static bool
 concerns_no_row(const ErrorData *error)
@@ -104,6 +123,8 @@ concerns_no_row(const ErrorData *error)
 	return category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
 		category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
 		category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 		error->sqlerrcode == ERRCODE_READ_ONLY_SQL_TRANSACTION;
 }
 
@@ -115,11 +136,12 @@ static ErrorData *
 try_to_delete(Part *part)
 {
 	MemoryContext context = CurrentMemoryContext;
+	MemoryContext attempt = AllocSetContextCreate(context, "cpis purge attempt", ALLOCSET_DEFAULT_SIZES);
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(attempt);
 	PG_TRY();
 	{
 		delete_records(part);
@@ -135,6 +157,7 @@ try_to_delete(Part *part)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	MemoryContextDelete(attempt);
 
 	if (error != NULL && concerns_no_row(error))
 		ReThrowError(error);

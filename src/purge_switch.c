@@ -99,7 +99,7 @@ set_switch(FunctionCallInfo fcinfo, const char *argument, const char *column)
 	values[0] = ObjectIdGetDatum(MyDatabaseId);
 	values[1] = BoolGetDatum(PG_GETARG_BOOL(0));
 	values[2] = Int64GetDatum(event.event_id);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							psprintf("INSERT INTO cpis.purge_switch (database, %s, %s_event) VALUES ($1, $2, $3)"
 									 " ON CONFLICT (database) DO UPDATE SET %s = excluded.%s, %s_event = excluded.%s_event",
 									 column, column, column, column, column, column),

@@ -302,7 +302,7 @@ drop(const Month *due, const AuditEvent *event)
 	values[4] = Int32GetDatum(due->retention_days);
 	values[5] = TimestampTzGetDatum(event->recorded_at);
 	values[6] = Int64GetDatum(event->event_id);
-	(void) OwnChangeExecute(&change,
+	OwnChangeOne(&change,
 							"INSERT INTO cpis.removed_month"
 							" (month, first_event, last_event, due_on, retention_days, removed_at, event_id)"
 							" VALUES ($1, $2, $3, $4, $5, $6, $7)",

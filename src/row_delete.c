@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * row_delete.c
- *	  Delete rows that are known, and wait for nobody.
+ *	  Delete rows that are known, and wait for nobody who has one.
  *
  * What DELETE does - all triggers of the table fire, foreign keys among them - but of
  * the very versions of rows that the caller has seen: a row that somebody has changed
  * since, or has locked, is left, and told.  DELETE would wait for him, and then take
  * whatever he made of the row; and to lock each row first costs a fourth as much again.
- * Rules and row security are not looked at.
+ * What triggers and foreign keys do may wait.  Rules and row security are not looked at.
  *
  * For the purge, under RowExclusiveLock on the table, inside a subtransaction of its
  * own that takes everything back where a trigger raises an error.
@@ -71,6 +71,21 @@ end(Deletion *deletion)
 }
 
 /*
+ * Was it so?  What a trigger has changed meanwhile is nobody else's.
+ */
+static bool
+is_done(TM_Result result, const TM_FailureData *failure)
+{
+	if (result == TM_SelfModified ||
+		((result == TM_Updated || result == TM_Deleted) &&
+		 TransactionIdIsCurrentTransactionId(failure->xmax)))
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a trigger has changed the record itself")));
+	return result == TM_Ok;
+}
+
+/*
  * Fire BEFORE triggers, under a lock on the row, for they would wait for who has one;
  * false where the row cannot be locked as it is.
  */
@@ -82,9 +97,9 @@ fire_before(Deletion *deletion, ItemPointer tid)
 
 	if (deletion->locked == NULL)
 		return true;
-	if (table_tuple_lock(deletion->table, &row, GetActiveSnapshot(), deletion->locked,
-						 deletion->estate->es_output_cid, LockTupleExclusive, LockWaitSkip, 0,
-						 &failure) != TM_Ok)
+	if (!is_done(table_tuple_lock(deletion->table, &row, GetActiveSnapshot(), deletion->locked,
+								  deletion->estate->es_output_cid, LockTupleExclusive, LockWaitSkip, 0,
+								  &failure), &failure))
 		return false;
 	ExecClearTuple(deletion->locked);
 	if (!CPIS_EXEC_BR_DELETE_TRIGGERS(deletion->estate, &deletion->recheck, deletion->target, tid))
@@ -102,8 +117,8 @@ delete_row(Deletion *deletion, ItemPointer tid)
 	TM_FailureData failure;
 
 	if (!fire_before(deletion, tid) ||
-		table_tuple_delete(deletion->table, tid, deletion->estate->es_output_cid, GetActiveSnapshot(),
-						   InvalidSnapshot, wait, &failure, false) != TM_Ok)
+		!is_done(table_tuple_delete(deletion->table, tid, deletion->estate->es_output_cid, GetActiveSnapshot(),
+									InvalidSnapshot, wait, &failure, false), &failure))
 		return false;
 	ExecARDeleteTriggers(deletion->estate, deletion->target, tid, NULL, deletion->capture, false);
 	return true;
@@ -111,10 +126,12 @@ delete_row(Deletion *deletion, ItemPointer tid)
 
 /*
  * Delete these rows; gone[i] says whether the row was there as it was seen, and nobody
- * had locked it, and the answer how many were.
+ * had locked it, and the answer how many were.  "then" is called before AFTER triggers
+ * fire.
  */
 int
-RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone)
+RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
+		  RowDeleteThen then, void *context)
 {
 	Deletion	deletion;
 	int			deleted = 0;
@@ -126,7 +143,9 @@ RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone)
 
 		gone[i] = delete_row(&deletion, &tid);
 		deleted += gone[i];
+		ResetPerTupleExprContext(deletion.estate);
 	}
+	then(context);
 	end(&deletion);
 	return deleted;
 }

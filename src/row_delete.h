@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * row_delete.h
- *	  Delete rows that are known, and wait for nobody.
+ *	  Delete rows that are known, and wait for nobody who has one.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,6 +11,10 @@
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 
-extern int	RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone);
+/* What is to be done when the rows are gone, before triggers fire for them. */
+typedef void (*RowDeleteThen) (void *context);
+
+extern int	RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
+					  RowDeleteThen then, void *context);
 
 #endif							/* CPIS_ROW_DELETE_H */

@@ -8,10 +8,15 @@
  * one on the table itself, for which he was granted TRIGGER, or, where he was granted
  * REFERENCES, one on a table of his to which a foreign key passes the change on.
  * RequireTrustedCode() refuses before anything is changed.  The owner himself and
- * superusers are trusted, and so is a function that belongs to one of them.
+ * superusers are trusted, and so is a function that belongs to one of them; a WHEN
+ * clause is not, for nobody knows who has written it, and what it may call.
  *
- * Takes AccessShareLock, to the end of the transaction, on tables that foreign keys
- * pass the change on to.
+ * Who has TRIGGER can still choose a function of a superuser's, and its arguments: where
+ * there is one that runs what they say, he is as good as the owner.  README warns.
+ *
+ * Takes RowExclusiveLock, to the end of the transaction, on the table and on those that
+ * foreign keys pass the change on to, before it looks at their triggers: nobody makes or
+ * enables one until the change is done.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +28,6 @@
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "trusted_code.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -51,6 +55,16 @@ refuse(const Search *search, const char *what, const char *name, Oid role)
 			 errhint("Drop the trigger or foreign key, and revoke TRIGGER and REFERENCES on the table from the role.")));
 }
 
+static void
+refuse_condition(const Search *search, const char *trigger)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot change table \"%s\" by a function of the extension", get_rel_name(search->table)),
+			 errdetail("A change would evaluate the WHEN clause of trigger \"%s\" as the owner of the table.", trigger),
+			 errhint("Drop the trigger, or put the condition into its function.")));
+}
+
 static bool
 is_trusted(const Search *search, Oid role)
 {
@@ -69,25 +83,6 @@ check_function(const Search *search, Oid function)
 	ReleaseSysCache(tuple);
 	if (!is_trusted(search, owner))
 		refuse(search, "function", get_func_name(function), owner);
-}
-
-static bool
-check_called(Oid function, void *context)
-{
-	check_function(context, function);
-	return false;
-}
-
-/*
- * Check every function that is called in a WHEN clause.
- */
-static bool
-check_expression(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	(void) check_functions_in_node(node, check_called, context);
-	return expression_tree_walker(node, check_expression, context);
 }
 
 /*
@@ -110,47 +105,47 @@ passes_on(const Trigger *trigger)
 	}
 }
 
-static void check_partitions(Search *search, Oid oid);
+static void check_table(Search *search, Oid oid);
 
 /*
- * Check a table, and those that a change of it is passed on to.
+ * Check one trigger, and the table that it passes the change on to.
+ */
+static void
+check_trigger(Search *search, const Trigger *trigger)
+{
+	if (trigger->tgenabled == TRIGGER_DISABLED)
+		return;
+	check_function(search, trigger->tgfoid);
+	if (trigger->tgqual != NULL)
+		refuse_condition(search, trigger->tgname);
+	if (passes_on(trigger))
+		check_table(search, trigger->tgconstrrelid);
+}
+
+/*
+ * Check a table, those that a change of it is passed on to, and partitions, which may
+ * have triggers of their own.
  */
 static void
 check_table(Search *search, Oid oid)
 {
 	Relation	table;
+	ListCell   *cell;
 
 	if (list_member_oid(search->seen, oid))
 		return;
 	search->seen = lappend_oid(search->seen, oid);
-	table = table_open(oid, AccessShareLock);
+	table = table_open(oid, RowExclusiveLock);
 	if (!is_trusted(search, table->rd_rel->relowner))
 		refuse(search, "triggers of table", RelationGetRelationName(table), table->rd_rel->relowner);
-	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
-	{
-		const Trigger *trigger = &table->trigdesc->triggers[i];
-
-		check_function(search, trigger->tgfoid);
-		if (trigger->tgqual != NULL)
-			(void) check_expression(stringToNode(trigger->tgqual), search);
-		if (passes_on(trigger))
-			check_table(search, trigger->tgconstrrelid);
-	}
 	if (table->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		check_partitions(search, oid);
+	{
+		foreach(cell, find_inheritance_children(oid, RowExclusiveLock))
+			check_table(search, lfirst_oid(cell));
+	}
+	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+		check_trigger(search, &table->trigdesc->triggers[i]);
 	table_close(table, NoLock);
-}
-
-/*
- * Check the partitions, which may have triggers of their own.
- */
-static void
-check_partitions(Search *search, Oid oid)
-{
-	ListCell   *cell;
-
-	foreach(cell, find_inheritance_children(oid, AccessShareLock))
-		check_table(search, lfirst_oid(cell));
 }
 
 /*
@@ -161,7 +156,7 @@ void
 RequireTrustedCode(Oid table)
 {
 	Search		search = {.table = table};
-	Relation	relation = table_open(table, AccessShareLock);
+	Relation	relation = table_open(table, RowExclusiveLock);
 
 	search.owner = relation->rd_rel->relowner;
 	table_close(relation, NoLock);

@@ -308,6 +308,7 @@ subtest 'by itself, where it is switched on' => sub {
 	$holder->quit;
 	ok($node->poll_query_until($first, 'SELECT due = 0 FROM cpis_stat_retention'), 'then it is its turn');
 	answer('SELECT cpis_purge_automatic(false)', 'restored');
+	is(answer("SELECT problem FROM cpis_retention_reconcile() WHERE problem ~ 'switch'", 'restored'), '', 'switches of the original are none of the copy');
 	is(answer(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cpis purge launcher'}), 1, 'there is one launcher');
 	is(answer(q{SELECT count(*) >= 1 FROM cpis.audit_event WHERE action = 'removal' AND application_name = 'cpis purge worker'}), 't', 'who did it is in the trail');
 	is(answer('SELECT string_agg(DISTINCT detail, \', \') FROM cpis.audit_event WHERE action = \'purge\''),
