@@ -23,7 +23,7 @@ BEGIN ATOMIC
 			('cpis.audit_event'::regclass, 'audit_event', 'parent'),
 			('cpis.retention_policy'::regclass, 'retention_policy', 'own'), ('cpis.plan_tally'::regclass, 'plan_tally', 'own'),
 			('cpis.hold'::regclass, 'hold', 'own'), ('cpis.purge_switch'::regclass, 'purge_switch', 'own'),
-			('cpis.submission'::regclass, 'submission', 'own'), ('cpis.submission_record'::regclass, 'submission_record', 'sent'),
+			('cpis.submission'::regclass, 'submission', 'own'), ('cpis.submission_record'::regclass, 'submission_record', 'own'),
 			('cpis.removal'::regclass, 'removal', 'appended'), ('cpis.correction'::regclass, 'correction', 'appended'),
 			('cpis.removed_month'::regclass, 'removed_month', 'appended'), ('cpis.event_count'::regclass, 'event_count', 'appended'),
 			('cpis.kept_event'::regclass, 'kept_event', 'appended'),
@@ -40,7 +40,6 @@ BEGIN ATOMIC
 			('fixed', 'refuse_change', 'refuse_change', 62), ('fixed', 'reference_changed', 'reference_changed', 29),
 			('parent', 'append_only', 'refuse_change', 58),
 			('own', 'own_change', 'refuse_change', 27), ('own', 'own_change_truncate', 'refuse_change', 34), ('own', 'own_insert', 'refuse_others', 6),
-			('sent', 'own_change', 'refuse_change', 27), ('sent', 'own_change_truncate', 'refuse_change', 34),
 			('appended', 'append_only', 'refuse_change', 27), ('appended', 'append_only_truncate', 'refuse_change', 34), ('appended', 'own_insert', 'refuse_others', 6),
 			('trail', 'append_only', 'refuse_change', 27), ('trail', 'append_only_truncate', 'refuse_change', 34),
 			('owner', 'own_change', 'refuse_others', 62)) AS t (of, trigger, function, type) ON t.of = g.of
@@ -177,7 +176,12 @@ BEGIN ATOMIC
 			 ORDER BY e.event_id LIMIT 1),
 			(SELECT COALESCE(p.retention_days || ' days', 'without end') FROM ONLY cpis.retention_policy p WHERE p.kind = r.kind),
 			'365 days')) AS term (in_force)
-	WHERE term.in_force <> r.retention_days || ' days';
+	WHERE term.in_force <> r.retention_days || ' days'
+		-- Who had planted another term can have set the right one since, and the event then says: instead of that.
+		OR (r.retention_days <> 365 AND NOT EXISTS (
+			SELECT FROM event e
+			WHERE e.action = 'retention' AND e.event_id < r.event_id
+				AND starts_with(e.detail, format('%s: %s days instead of ', r.kind, r.retention_days))));
 END;
 REVOKE ALL ON FUNCTION cpis.reconcile_removals() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.reconcile_removals() IS 'certificates of removal that do not agree with events, terms and holds, and the other way round';
@@ -245,6 +249,13 @@ CREATE FUNCTION cpis.reconcile_acts(OUT problem text, OUT event_id bigint, OUT u
 BEGIN ATOMIC
 	WITH event AS MATERIALIZED (
 		SELECT e.event_id, e.recorded_at, e.action, e.detail, e.nhs_number FROM cpis.retention_events() e WHERE e.action <> 'removal'
+	), term AS (
+		SELECT s.event_id, s.detail, s.kind, s.set_to, s.instead_of,
+			lead(s.instead_of) OVER (PARTITION BY s.kind ORDER BY s.event_id) AS next_instead_of
+		FROM (SELECT e.event_id, e.detail, split_part(e.detail, ': ', 1) AS kind,
+				  split_part(split_part(e.detail, ': ', 2), ' instead of ', 1) AS set_to,
+				  split_part(split_part(e.detail, ' instead of ', 2), '; ', 1) AS instead_of
+			  FROM event e WHERE e.action = 'retention') AS s
 	), first (event_id) AS (
 		SELECT COALESCE(max(r.last_event) + 1, 0) FROM ONLY cpis.removed_month r
 	), switch (name, is_on, event_id, since) AS (
@@ -262,11 +273,16 @@ BEGIN ATOMIC
 			AND starts_with(e.detail, format('%s: %s instead of ', p.kind, COALESCE(p.retention_days || ' days', 'without end')))
 			AND (p.reason IS NULL OR right(e.detail, length(p.reason) + 2) = '; ' || p.reason))
 	UNION ALL
-	SELECT format('a policy that was set is not there: %s', e.detail), e.event_id, true
-	FROM event e
-	WHERE e.action = 'retention'
-		AND NOT EXISTS (SELECT FROM ONLY cpis.retention_policy p
-						WHERE p.kind = split_part(e.detail, ': ', 1) AND p.event_id >= e.event_id)
+	-- What one event sets is what the next of its kind sets something else instead of, or the present policy.
+	SELECT format('a policy that was set is not there: %s', t.detail), t.event_id, true
+	FROM term t
+	WHERE COALESCE(t.next_instead_of, (SELECT COALESCE(p.retention_days || ' days', 'without end') FROM ONLY cpis.retention_policy p
+									   WHERE p.kind = t.kind AND p.event_id = t.event_id)) IS DISTINCT FROM t.set_to
+	UNION ALL
+	SELECT format('nothing has recorded that "%s" was held %s', t.kind, t.instead_of), t.event_id, false
+	FROM term t
+	WHERE t.instead_of <> CASE t.kind WHEN 'audit_event' THEN 'without end' ELSE '365 days' END
+		AND NOT EXISTS (SELECT FROM term o WHERE o.kind = t.kind AND o.event_id < t.event_id AND o.set_to = t.instead_of)
 	UNION ALL
 	SELECT format('nothing has recorded that hold %s was %s', h.hold_id, act.done), act.event_id, false
 	FROM ONLY cpis.hold h

@@ -118,7 +118,7 @@ CREATE TABLE cpis.retention_policy (
 REVOKE ALL ON TABLE cpis.retention_policy FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('cpis.retention_policy', '');
 COMMENT ON TABLE cpis.retention_policy IS 'for how long things are held, where cpis_retention_set() has set something else than comes with the extension';
-COMMENT ON COLUMN cpis.retention_policy.kind IS 'kind of plan, or audit_event';
+COMMENT ON COLUMN cpis.retention_policy.kind IS 'kind of plan, submission_record, or audit_event';
 COMMENT ON COLUMN cpis.retention_policy.retention_days IS 'days after the end, the last one included; NULL is without end';
 COMMENT ON COLUMN cpis.retention_policy.reason IS 'why, where a reason was given';
 COMMENT ON COLUMN cpis.retention_policy.set_at IS 'when it was set';

@@ -86,6 +86,9 @@ CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.submission_record
 CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.submission_record
 	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change('What was sent stays as it was until its term ends; CALL cpis_purge() removes it then.');
 ALTER TABLE cpis.submission_record ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate;
+CREATE TRIGGER own_insert BEFORE INSERT ON cpis.submission_record
+	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('What was answered gets no more records.');
+ALTER TABLE cpis.submission_record ENABLE ALWAYS TRIGGER own_insert;
 
 CREATE FUNCTION cpis.submission_record_commitment(record cpis.submission_record) RETURNS bytea
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT AS 'MODULE_PATHNAME', 'cpis_submission_record_commitment';

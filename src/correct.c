@@ -225,7 +225,7 @@ cpis_plan_correct(PG_FUNCTION_ARGS)
 	char	   *words;
 	AuditEvent	event;
 
-	RequestCheckCallable("cpis_plan_correct()");
+	ChangeCheckCallable("cpis_plan_correct()");
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "plan_id", "must not be null");
 	plan_id = PG_GETARG_INT64(0);

@@ -291,7 +291,7 @@ scope_of(FunctionCallInfo fcinfo, const char *local_authority, AuditEvent *event
 	if ((PG_ARGISNULL(1) ? 0 : 1) + (local_authority == NULL ? 0 : 1) + (on_everything ? 1 : 0) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a hold is on one NHS number, on one local authority, or on everything")));
+				 errmsg("exactly one of nhs_number, local_authority and everything must be given")));
 	if (on_everything)
 		return "placed on everything";
 	if (local_authority != NULL)
@@ -307,6 +307,11 @@ scope_of(FunctionCallInfo fcinfo, const char *local_authority, AuditEvent *event
 		ReadingEnd(&reading);
 		return psprintf("placed on local authority %s", local_authority);
 	}
+	if (mod11_is_placeholder(PG_GETARG_INT32(1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the NHS number is a placeholder"),
+				 errdetail("One digit ten times is nobody's number.")));
 	event->has_nhs_number = true;
 	event->nhs_number = PG_GETARG_INT32(1);
 	return "placed on this NHS number";
@@ -329,7 +334,7 @@ cpis_hold_place(PG_FUNCTION_ARGS)
 	const char *scope;
 	int64		hold_id = 0;
 
-	RequestCheckCallable("cpis_hold_place()");
+	ChangeCheckCallable("cpis_hold_place()");
 	reason = ArgumentText(fcinfo, 0, "reason", true, REASON_LENGTH);
 	local_authority = ArgumentText(fcinfo, 2, "local_authority", false, LOCAL_AUTHORITY_LENGTH);
 	AuditEventInit(&event, HOLD_ACTION);
@@ -365,7 +370,7 @@ cpis_hold_release(PG_FUNCTION_ARGS)
 	char	   *reason;
 	char		what[64];
 
-	RequestCheckCallable("cpis_hold_release()");
+	ChangeCheckCallable("cpis_hold_release()");
 	reason = ArgumentText(fcinfo, 1, "reason", true, REASON_LENGTH);
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "hold_id", "must not be null");

@@ -7,9 +7,9 @@
  *	UPDATE		is refused where the plan would be held for less long than it was; a
  *				plan without an end may get one that leaves it held today.  An end that is
  *				there may become later; to take it away is refused, for a new one could
- *				then be earlier.  Refused is also what would make the plan another's: who
- *				has been shown it looks for it under its number, and a hold for its
- *				authority.
+ *				then be earlier.  Refused is also what would make the plan another's, or
+ *				one of another kind: who has been shown it looks for it under its
+ *				number, a hold for its authority, and its kind decides on its term.
  *	DELETE		is refused: before the term ends, and after it too, for a removal
  *				leaves a certificate, which the purge alone makes.
  *	TRUNCATE	is refused, by the same function in a statement trigger.
@@ -62,8 +62,28 @@ differs(const PlanRecord *before, const PlanRecord *after, PlanColumn column,
 		!datum_image_eq(before->values[column - 1], after->values[column - 1], by_value, length);
 }
 
+static bool
+has_kind(const Reading *reading, HeapTuple tuple, TupleDesc descriptor)
+{
+	char	   *kind = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
+	TupleDesc	ignored;
+
+	return kind != NULL && ReferenceFind(reading, CPIS_PLAN_TYPE, kind, &ignored) != NULL;
+}
+
+static bool
+is_kind_known(HeapTuple tuple, TupleDesc descriptor)
+{
+	Reading		reading = ReadingBegin();
+	bool		known = has_kind(&reading, tuple, descriptor);
+
+	ReadingEnd(&reading);
+	return known;
+}
+
 /*
- * Would the update give the record to another child or authority?
+ * Would the update make it the record of another child or authority, or one of another
+ * kind, whose term may be shorter?  What is of no kind at all may get one.
  */
 static bool
 becomes_another(const TriggerData *trigger)
@@ -77,16 +97,8 @@ becomes_another(const TriggerData *trigger)
 	return differs(&before, &after, PLAN_PLAN_ID, FLOAT8PASSBYVAL, sizeof(int64)) ||
 		differs(&before, &after, PLAN_NHS_NUMBER, true, sizeof(int32)) ||
 		differs(&before, &after, PLAN_LOCAL_AUTHORITY, false, -1) ||
+		(differs(&before, &after, PLAN_PLAN_TYPE, false, -1) && is_kind_known(trigger->tg_trigtuple, descriptor)) ||
 		differs(&before, &after, PLAN_COMMITMENT_SALT, false, -1);
-}
-
-static bool
-has_kind(const Reading *reading, HeapTuple tuple, TupleDesc descriptor)
-{
-	char	   *kind = CpisTextAttribute(tuple, descriptor, PLAN_PLAN_TYPE);
-	TupleDesc	ignored;
-
-	return kind != NULL && ReferenceFind(reading, CPIS_PLAN_TYPE, kind, &ignored) != NULL;
 }
 
 /*
@@ -173,7 +185,7 @@ check_row(const TriggerData *trigger)
 
 	if (updates && becomes_another(trigger))
 		refuse(trigger, "update",
-			   "A plan keeps its plan_id, nhs_number, local_authority and commitment_salt.",
+			   "A plan keeps its plan_id, nhs_number, plan_type, local_authority and commitment_salt.",
 			   "End the one, or correct it with cpis_plan_correct(), and insert another.");
 	if (is_own)
 		return;
@@ -181,7 +193,7 @@ check_row(const TriggerData *trigger)
 		check_term(trigger);
 	else
 		refuse(trigger, "delete from",
-			   "Plans are held until their term ends, and their removal leaves a certificate.",
+			   "Plans are removed by the purge alone, which leaves a certificate.",
 			   "Use cpis_plan_correct() for a record that was added in error; CALL cpis_purge() removes those whose term has ended.");
 }
 

@@ -119,7 +119,7 @@ cpis_retention_set(PG_FUNCTION_ARGS)
 	Relation	table;
 	AuditEvent	event;
 
-	RequestCheckCallable("cpis_retention_set()");
+	ChangeCheckCallable("cpis_retention_set()");
 	kind = ArgumentText(fcinfo, 0, "kind", true, NAMEDATALEN - 1);
 	after = days_argument(fcinfo, 1);
 	reason = ArgumentText(fcinfo, 2, "reason", false, REASON_LENGTH);

@@ -446,7 +446,7 @@ PurgeRun(int batch_size, int max_rate)
 Datum
 cpis_purge(PG_FUNCTION_ARGS)
 {
-	RequestCheckCallable("cpis_purge()");
+	ChangeCheckCallable("cpis_purge()");
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
 		ereport(ERROR,

@@ -112,7 +112,7 @@ set_switch(FunctionCallInfo fcinfo, const char *argument, const char *column)
 Datum
 cpis_purge_automatic(PG_FUNCTION_ARGS)
 {
-	RequestCheckCallable("cpis_purge_automatic()");
+	ChangeCheckCallable("cpis_purge_automatic()");
 	set_switch(fcinfo, "switch_on", "automatic");
 	if (PG_GETARG_BOOL(0) && !PurgeWorkerIsRegistered())
 		ereport(WARNING,
@@ -128,7 +128,7 @@ cpis_purge_automatic(PG_FUNCTION_ARGS)
 Datum
 cpis_purge_pause(PG_FUNCTION_ARGS)
 {
-	RequestCheckCallable("cpis_purge_pause()");
+	ChangeCheckCallable("cpis_purge_pause()");
 	set_switch(fcinfo, "pause", "paused");
 	PG_RETURN_VOID();
 }

@@ -36,7 +36,7 @@ cpis_refuse_others(PG_FUNCTION_ARGS)
 	if (!has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("only superusers may change table \"%s\" themselves",
+				 errmsg("must be owner of table \"%s\" to change it directly",
 						RelationGetRelationName(trigger->tg_relation)),
 				 errdetail_internal("%s", trigger->tg_trigger->tgargs[0])));
 	return PointerGetDatum(NULL);

@@ -64,6 +64,16 @@ RequestCheckCallable(const char *function)
 }
 
 /*
+ * The same for a function that changes something, before it records that it will.
+ */
+void
+ChangeCheckCallable(const char *function)
+{
+	RequestCheckCallable(function);
+	PreventCommandIfReadOnly(function);
+}
+
+/*
  * Start a writer if there is none and nobody else is at it; see what became of
  * the one that this backend started.
  */

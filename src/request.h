@@ -30,6 +30,7 @@ typedef struct Request
 } Request;
 
 extern void RequestCheckCallable(const char *function);
+extern void ChangeCheckCallable(const char *function);
 extern void RecordEvent(AuditEvent *event, QueueCounter counter);
 extern void RecordChange(AuditEvent *event);
 extern void RequestLedgerCheckpoint(CheckpointReply *reply);

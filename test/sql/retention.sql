@@ -1,6 +1,6 @@
 -- Plans: what the guard refuses, corrections, holds, policies, purge, certificates.
 CREATE EXTENSION pgtap;
-SELECT plan(129);
+SELECT plan(131);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority VALUES
@@ -62,12 +62,13 @@ CREATE TABLE tried AS SELECT *, make(row_number::integer, 'child_protection', en
 	(NULL, NULL, 'SELECT cpis_retention_set(''child_protection'', NULL); UPDATE cpis.plan SET end_date = DAY(366) WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'SELECT cpis_retention_set(''child_protection'', NULL); UPDATE cpis.plan SET end_date = DAY(365) WHERE plan_id = ID', 'done'),
 	-- The constraints do not fire.
-	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''none'', delete_date = DAY(9) WHERE plan_id = ID', '23503'),
-	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''audit_event'' WHERE plan_id = ID', '23503'),
+	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''none'', delete_date = DAY(9) WHERE plan_id = ID', '55000'),
+	(NULL, NULL, 'SET LOCAL session_replication_role = replica; UPDATE cpis.plan SET plan_type = ''audit_event'' WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET nhs_number = nhs_number_synthetic(51999) WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET commitment_salt = cpis.random_salt() WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET plan_id = DEFAULT WHERE plan_id = ID', '55000'),
-	(NULL, NULL, 'UPDATE cpis.plan SET local_reference = ''x'', start_date = ''2020-01-02'', plan_type = ''unborn'' WHERE plan_id = ID', 'done'),
+	(NULL, NULL, 'UPDATE cpis.plan SET local_reference = ''x'', start_date = ''2020-01-02'' WHERE plan_id = ID', 'done'),
+	(NULL, NULL, 'UPDATE cpis.plan SET plan_type = ''unborn'' WHERE plan_id = ID', '55000'),
 	(NULL, NULL, 'UPDATE cpis.plan SET plan_type = ''none'' WHERE plan_id = ID', '23503'),
 	(NULL, NULL, 'UPDATE cpis.plan SET plan_type = NULL WHERE plan_id = ID', '23502'),
 	(NULL, NULL, 'UPDATE cpis.plan SET commitment_salt = NULL WHERE plan_id = ID', '23502'),
@@ -147,7 +148,8 @@ SELECT is(count(*), 2::bigint, 'the authority is told') FROM cpis.notification W
 
 -- Holds.
 SELECT make(401, 'child_protection', 500) AS held, make(402, 'child_protection', 500, NULL, 'E06000052') AS theirs \gset
-SELECT throws_ok($$SELECT cpis_hold_place('x')$$, '22023', 'a hold is on one NHS number, on one local authority, or on everything');
+SELECT throws_ok($$SELECT cpis_hold_place('x')$$, '22023', 'exactly one of nhs_number, local_authority and everything must be given');
+SELECT throws_ok($$SELECT cpis_hold_place('x', nhs_number => '9999999999')$$, '22023', 'the NHS number is a placeholder');
 SELECT throws_ok($$SELECT cpis_hold_place('x', nhs_number_synthetic(51401), 'E06000052')$$, '22023');
 SELECT throws_ok($$SELECT cpis_hold_place('x', local_authority => 'E06000059')$$, '42704');
 SELECT throws_ok($$SELECT cpis_hold_place(NULL, everything => true)$$, '22004');

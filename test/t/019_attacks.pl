@@ -145,11 +145,11 @@ subtest 'privileges on tables are not enough' => sub {
 		INSERT INTO clerk.mine SELECT local_authority, nhs_number, plan_type, start_date FROM cpis.plan WHERE plan_id = $live;
 		CREATE FUNCTION clerk.f() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN UPDATE cpis.plan SET plan_type = 'child_protection' WHERE plan_id = $live; RETURN NULL; END\$\$;
 		CREATE TRIGGER t BEFORE UPDATE ON clerk.mine FOR EACH ROW WHEN (NEW.pt = 'nonsense') EXECUTE FUNCTION clerk.f()}), '', 'a trigger that hides an update from its constraint');
-	like(refusal('clerk', "UPDATE cpis.plan SET plan_type = 'nonsense', delete_date = '2020-01-01' WHERE plan_id = $live"), qr/^23503 /, 'it is seen');
+	like(refusal('clerk', "UPDATE cpis.plan SET plan_type = 'nonsense', delete_date = '2020-01-01' WHERE plan_id = $live"), qr/^55000 /, 'it is seen');
 	answer('DROP TABLE clerk.mine');
 	foreach my $try (
 		[ '55000', "UPDATE cpis.plan SET local_authority = 'E06000002' WHERE plan_id = $due" ],
-		[ '23503', "SET session_replication_role = replica; UPDATE cpis.plan SET plan_type = 'nonsense', delete_date = '2020-01-01' WHERE plan_id = $live" ],
+		[ '55000', "SET session_replication_role = replica; UPDATE cpis.plan SET plan_type = 'nonsense', delete_date = '2020-01-01' WHERE plan_id = $live" ],
 		[ '42501', "INSERT INTO cpis.retention_policy VALUES ('looked_after', 0, 'x', now(), 0)" ],
 		[ '42501', "SET session_replication_role = replica; INSERT INTO cpis.retention_policy VALUES ('looked_after', 0, 'x', now(), 0)" ],
 		[ '42501', "INSERT INTO cpis.hold (reason, placed_at, placed_event) VALUES ('x', now(), 0)" ],
@@ -166,6 +166,7 @@ subtest 'privileges on tables are not enough' => sub {
 		[ '42501', "INSERT INTO cpis.notification_cursor VALUES ('E06000001', 9999999)" ],
 		[ '42501', 'TRUNCATE cpis.notification_cursor' ],
 		[ '42501', "INSERT INTO cpis.submission (local_authority, kind, opened_at, answered_at, file_code, accepted, rejected) VALUES ('E06000001', 'full', '2020-01-01', '2020-01-01', 'CPF02', 0, 0)" ],
+		[ '42501', 'INSERT INTO cpis.submission_record (submission_id, line_no) VALUES (1, 99)' ],
 		[ '42501', "COPY cpis.retention_policy FROM STDIN;\n\\." ],
 		[ '42501', "MERGE INTO cpis.retention_policy p USING (VALUES ('looked_after')) v (kind) ON p.kind = v.kind WHEN NOT MATCHED THEN INSERT VALUES ('looked_after', 0, 'x', now(), 0)" ])
 	{
@@ -259,6 +260,12 @@ subtest 'what stands in the way of all of them is said once' => sub {
 	answer('DROP TABLE refers');
 	like(refusal('steward', 'SET default_transaction_read_only = on; CALL cpis_purge()'), qr/^25006 /, 'a read-only session');
 	is(answer('SELECT due FROM cpis_stat_retention'), 5, 'removes nothing');
+	my $events = answer('SELECT count(*) FROM cpis.audit_event');
+	foreach my $call ("cpis_hold_place('x', everything => true)", "cpis_retention_set('unborn', 400)", 'cpis_purge_pause(true)', "cpis_hold_release(1, 'x')", "cpis_plan_correct(1, 'x', end_date => '2026-01-01')")
+	{
+		like(refusal(scalar(getpwuid $<), "BEGIN READ ONLY; SELECT $call"), qr/^25006 cannot execute cpis_\w+\(\) in a read-only transaction/, "$call: nor does it change anything");
+	}
+	is(answer('SELECT count(*) FROM cpis.audit_event'), $events, 'and records nothing');
 	# Nor does a trigger that makes something else of the change.
 	answer(q{CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 		CREATE TRIGGER nothing BEFORE INSERT ON cpis.hold FOR EACH ROW EXECUTE FUNCTION nothing();
@@ -363,6 +370,14 @@ subtest 'a superuser shows, however he leaves it' => sub {
 		. ' INSERT INTO cpis.retention_policy TABLE policy; ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_change');
 	is(is_there($longer), 0, 'a policy that is away for a moment');
 	like(found(), qr/something was removed after 365 days, while "child_protection" was held 400 days/, 'too');
+	# Set again by the function, as if nothing had been.
+	answer("SELECT cpis_retention_set('looked_after', 500)");
+	answer(q{ALTER TABLE cpis.retention_policy DISABLE TRIGGER own_change; DELETE FROM cpis.retention_policy WHERE kind = 'looked_after'; SELECT cpis_retention_set('looked_after', 500);
+		ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_change});
+	like(answer('SELECT problem FROM cpis_retention_reconcile() WHERE uncommitted'), qr/a policy that was set is not there: looked_after: 500 days instead of 365 days/, 'one that is set again shows');
+	answer(q{ALTER TABLE cpis.retention_policy DISABLE TRIGGER own_change; UPDATE cpis.retention_policy SET retention_days = 7 WHERE kind = 'looked_after'; SELECT cpis_retention_set('looked_after', 500);
+		ALTER TABLE cpis.retention_policy ENABLE ALWAYS TRIGGER own_change});
+	like(found(), qr/nothing has recorded that "looked_after" was held 7 days/, 'and so does what was planted between');
 	my $again = make_plan(500);
 	answer("CREATE TABLE copy AS TABLE cpis.plan; CALL cpis_purge(); INSERT INTO cpis.plan OVERRIDING SYSTEM VALUE SELECT * FROM copy WHERE plan_id = $again");
 	like(found(), qr/plan $again is there, and certified as removed/, 'what is there again shows');
