@@ -286,7 +286,8 @@ subtest 'settings of database, role and cluster neither stop the writer nor weak
 		"ALTER DATABASE hostile SET $_; ALTER ROLE CURRENT_USER IN DATABASE hostile SET $_"
 	} @settings);
 
-	# The callers themselves would not get far.
+	# The callers themselves would not get far, some not even to a SET.
+	local $ENV{PGOPTIONS} = '-c statement_timeout=0 -c lock_timeout=0';
 	my $sane = "SET statement_timeout = 0; SET lock_timeout = 0; SET search_path = public;\n";
 	my $run = run_sql($node, $sane . join(";\n", map { lookup_sql($_, 'hostile') } 2 .. 11),
 		database => 'hostile');
