@@ -12,7 +12,8 @@
  *	   (Share), in this order, which is that of DROP EXTENSION; who is just setting a
  *	   term or placing a hold is waited for;
  *	2. find plans that are due (due.c);
- *	3. delete those that nobody has changed or locked meanwhile, record that, and certify it (purge_batch.c); and commit.
+ *	3. delete those that nobody has changed or locked meanwhile, record that, and
+ *	   certify it (purge_batch.c); and commit.
  *
  * An error that concerns no single row - the event cannot be recorded, the
  * statement is cancelled - ends the purge; what was committed stays removed, and

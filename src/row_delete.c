@@ -126,15 +126,13 @@ delete_row(Deletion *deletion, ItemPointer tid)
 
 /*
  * Delete these rows; gone[i] says whether the row was there as it was seen, and nobody
- * had locked it, and the answer how many were.  "then" is called before AFTER triggers
- * fire.
+ * had locked it.  "then" is called before AFTER triggers fire.
  */
-int
+void
 RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
 		  RowDeleteThen then, void *context)
 {
 	Deletion	deletion;
-	int			deleted = 0;
 
 	begin(&deletion, table);
 	for (int i = 0; i < n; i++)
@@ -142,10 +140,8 @@ RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
 		ItemPointerData tid = tids[i];
 
 		gone[i] = delete_row(&deletion, &tid);
-		deleted += gone[i];
 		ResetPerTupleExprContext(deletion.estate);
 	}
 	then(context);
 	end(&deletion);
-	return deleted;
 }

@@ -14,7 +14,7 @@
 /* What is to be done when the rows are gone, before triggers fire for them. */
 typedef void (*RowDeleteThen) (void *context);
 
-extern int	RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
+extern void RowDelete(Relation table, const ItemPointerData *tids, int n, bool *gone,
 					  RowDeleteThen then, void *context);
 
 #endif							/* CPIS_ROW_DELETE_H */
