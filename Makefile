@@ -8,13 +8,15 @@ OBJS = \
 	src/audit_event.o \
 	src/audit_row.o \
 	src/audit_verify.o \
+	src/authority.o \
 	src/bulk_insert.o \
 	src/checkpoint.o \
 	src/checkpoint_row.o \
 	src/checkpoint_sql.o \
-	src/cpis.o \
 	src/correct.o \
+	src/cpis.o \
 	src/day.o \
+	src/demographics.o \
 	src/due.o \
 	src/entitlement.o \
 	src/event_scan.o \
@@ -29,11 +31,14 @@ OBJS = \
 	src/mod11.o \
 	src/month.o \
 	src/nhs_number.o \
+	src/notice.o \
 	src/notification.o \
+	src/number_change.o \
 	src/own_change.o \
 	src/own_settings.o \
 	src/pem_key.o \
 	src/plan_guard.o \
+	src/plan_put.o \
 	src/plan_record.o \
 	src/plan_tally.o \
 	src/plan_term.o \
@@ -45,6 +50,7 @@ OBJS = \
 	src/purge_switch.o \
 	src/purge_worker.o \
 	src/queue.o \
+	src/record_check.o \
 	src/reference.o \
 	src/refuse_change.o \
 	src/refuse_others.o \
@@ -56,11 +62,17 @@ OBJS = \
 	src/retain.o \
 	src/retention_days.o \
 	src/row_delete.o \
+	src/scope.o \
 	src/sha256.o \
 	src/signed_note.o \
 	src/signing_key.o \
 	src/stat.o \
+	src/submission.o \
+	src/submission_apply.o \
+	src/submission_guard.o \
+	src/submission_load.o \
 	src/submission_record.o \
+	src/submission_sent.o \
 	src/trail.o \
 	src/trusted_code.o \
 	src/verify_checkpoint.o \
@@ -79,6 +91,9 @@ SQL = \
 	sql/notification.sql \
 	sql/ledger.sql \
 	sql/lookup.sql \
+	sql/scope.sql \
+	sql/number.sql \
+	sql/notice.sql \
 	sql/submission.sql \
 	sql/retention.sql \
 	sql/reconcile.sql \
@@ -95,9 +110,10 @@ REGRESS_OPTS = --inputdir=test --load-extension=cpis
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --load-extension=cpis
 # The pure C files that have a unit test and a fuzzer, and what each needs beside itself.
-PURE = fingerprint mod11 merkle pem_key signed_note
+PURE = fingerprint mod11 merkle pem_key record_check signed_note
 merkle_needs = src/sha256.c -lcrypto
 pem_key_needs = src/signed_note.c src/sha256.c -lcrypto
+record_check_needs = src/mod11.c
 signed_note_needs = src/sha256.c -lcrypto
 
 EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)

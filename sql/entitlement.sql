@@ -15,3 +15,16 @@ EXCEPTION
 	WHEN duplicate_object OR unique_violation THEN NULL;
 END
 $$;
+
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles
+				   WHERE rolname OPERATOR(pg_catalog.=) 'cpis_local_authority') THEN
+		CREATE ROLE cpis_local_authority NOLOGIN;
+		COMMENT ON ROLE cpis_local_authority IS 'CP-IS: systems of local authorities, who send records and collect notices';
+	END IF;
+EXCEPTION
+	WHEN duplicate_object OR unique_violation THEN NULL;
+END
+$$;
+GRANT USAGE ON SCHEMA cpis TO cpis_local_authority;

@@ -23,13 +23,15 @@ BEGIN ATOMIC
 			('cpis.audit_event'::regclass, 'audit_event', 'parent'),
 			('cpis.retention_policy'::regclass, 'retention_policy', 'own'), ('cpis.plan_tally'::regclass, 'plan_tally', 'own'),
 			('cpis.hold'::regclass, 'hold', 'own'), ('cpis.purge_switch'::regclass, 'purge_switch', 'own'),
-			('cpis.submission'::regclass, 'submission', 'own'), ('cpis.submission_record'::regclass, 'submission_record', 'own'),
+			('cpis.submission'::regclass, 'submission', 'own'), ('cpis.submission_record'::regclass, 'submission_record', 'sent'),
+			('cpis.role_scope'::regclass, 'role_scope', 'own'), ('cpis.inactive_number'::regclass, 'inactive_number', 'own'),
+			('cpis.acknowledgement'::regclass, 'acknowledgement', 'appended'),
 			('cpis.removal'::regclass, 'removal', 'appended'), ('cpis.correction'::regclass, 'correction', 'appended'),
 			('cpis.removed_month'::regclass, 'removed_month', 'appended'), ('cpis.event_count'::regclass, 'event_count', 'appended'),
 			('cpis.kept_event'::regclass, 'kept_event', 'appended'),
 			('cpis.notification'::regclass, 'notification', 'trail'), ('cpis.ledger'::regclass, 'ledger', 'trail'),
 			('cpis.ledger_tile'::regclass, 'ledger_tile', 'trail'), ('cpis.checkpoint'::regclass, 'checkpoint', 'trail'),
-			('cpis.purge_failure'::regclass, 'purge_failure', 'owner'), ('cpis.notification_cursor'::regclass, 'notification_cursor', 'owner')
+			('cpis.purge_failure'::regclass, 'purge_failure', 'owner')
 		UNION ALL
 		SELECT m.relation, m.name, 'trail' FROM month m
 	), guard (relation, name, trigger, function, type) AS (
@@ -40,6 +42,8 @@ BEGIN ATOMIC
 			('fixed', 'refuse_change', 'refuse_change', 62), ('fixed', 'reference_changed', 'reference_changed', 29),
 			('parent', 'append_only', 'refuse_change', 58),
 			('own', 'own_change', 'refuse_change', 27), ('own', 'own_change_truncate', 'refuse_change', 34), ('own', 'own_insert', 'refuse_others', 6),
+			('sent', 'own_change', 'refuse_change', 27), ('sent', 'own_change_truncate', 'refuse_change', 34),
+			('sent', 'guard', 'guard_submission_record', 6), ('sent', 'guard_row', 'guard_submission_record', 7),
 			('appended', 'append_only', 'refuse_change', 27), ('appended', 'append_only_truncate', 'refuse_change', 34), ('appended', 'own_insert', 'refuse_others', 6),
 			('trail', 'append_only', 'refuse_change', 27), ('trail', 'append_only_truncate', 'refuse_change', 34),
 			('owner', 'own_change', 'refuse_others', 62)) AS t (of, trigger, function, type) ON t.of = g.of
@@ -121,7 +125,7 @@ CREATE FUNCTION cpis.retention_events(
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT a.event_id, a.recorded_at, a.action, a.detail, a.nhs_number FROM cpis.audit_event a
-	WHERE a.action IN ('removal', 'retention', 'hold', 'correction', 'purge')
+	WHERE a.action IN ('removal', 'retention', 'hold', 'correction', 'purge', 'submission', 'scope', 'number')
 	UNION ALL
 	SELECT k.event_id, k.recorded_at, k.action, k.detail, NULL FROM ONLY cpis.kept_event k;
 END;
@@ -224,9 +228,9 @@ BEGIN ATOMIC
 	SELECT format('not all events of month %s that should have been kept are there', m.month), m.event_id, false
 	FROM ONLY cpis.removed_month m
 	WHERE (SELECT COALESCE(sum(c.events), 0) FROM ONLY cpis.event_count c
-		   WHERE c.month = m.month AND c.action IN ('key', 'purge', 'removal', 'retention'))
+		   WHERE c.month = m.month AND c.action IN ('key', 'purge', 'removal', 'retention', 'scope'))
 		<> (SELECT count(*) FROM ONLY cpis.kept_event k
-			WHERE k.event_id BETWEEN m.first_event AND m.last_event AND k.action IN ('key', 'purge', 'removal', 'retention'))
+			WHERE k.event_id BETWEEN m.first_event AND m.last_event AND k.action IN ('key', 'purge', 'removal', 'retention', 'scope'))
 	UNION ALL
 	-- Events that were kept against the ledger, and what their columns say against their bytes.
 	SELECT 'the event that was kept is not the one in the ledger', k.event_id, false
@@ -330,6 +334,92 @@ END;
 REVOKE ALL ON FUNCTION cpis.reconcile_acts() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.reconcile_acts() IS 'terms, holds, corrections and switches that do not agree with the events that set them';
 
+/*
+ * Submissions, scopes and inactive numbers against the events that recorded them.
+ */
+CREATE FUNCTION cpis.reconcile_submissions(OUT problem text, OUT event_id bigint, OUT uncommitted boolean) RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	WITH event AS MATERIALIZED (
+		SELECT e.event_id, e.recorded_at, e.action, e.detail, e.nhs_number FROM cpis.retention_events() e
+		WHERE e.action IN ('submission', 'scope', 'number') AND NOT starts_with(e.detail, 'not entitled')
+	), first (event_id) AS (
+		SELECT COALESCE(max(r.last_event) + 1, 0) FROM ONLY cpis.removed_month r
+	), answered AS (
+		-- An event that names a person goes with its month.
+		SELECT s.submission_id, s.event_id, s.answered_at, s.accepted + s.rejected AS records,
+			format('submission %s of %s, %s: %s%s, accepted: %s, rejected: %s, ended: %s, ', s.submission_id, s.local_authority, s.kind,
+				   s.file_code, COALESCE(' ' || s.detail_code, ''), s.accepted, s.rejected, s.ended) AS detail
+		FROM ONLY cpis.submission s CROSS JOIN first
+		WHERE s.answered_at IS NOT NULL AND (s.event_id >= first.event_id OR s.kind IN ('delta', 'full'))
+	)
+	SELECT format('nothing has recorded that submission %s was answered so', a.submission_id), a.event_id, false
+	FROM answered a
+	WHERE NOT EXISTS (
+		SELECT FROM event e
+		WHERE e.event_id = a.event_id AND e.action = 'submission' AND e.recorded_at = a.answered_at AND starts_with(e.detail, a.detail))
+	UNION ALL
+	SELECT format('a submission was not answered as announced: %s', e.detail), e.event_id, true
+	FROM event e
+	WHERE e.action = 'submission' AND NOT EXISTS (SELECT FROM ONLY cpis.submission s WHERE s.event_id = e.event_id)
+	UNION ALL
+	-- As long as all records are there, they and their answers lead to the root in the event.
+	SELECT format('the records of submission %s, or their answers, are not those that were recorded', a.submission_id), a.event_id, false
+	FROM answered a JOIN event e ON e.event_id = a.event_id
+		JOIN (SELECT r.submission_id, array_agg(cpis.submission_record_commitment(r) ORDER BY r.line_no) AS commitments
+			  FROM ONLY cpis.submission_record r GROUP BY r.submission_id) AS there
+			ON there.submission_id = a.submission_id AND cardinality(there.commitments) >= a.records
+		CROSS JOIN LATERAL cpis.removal_tree(there.commitments, 0) AS tree
+	WHERE split_part(e.detail, ', root: ', 2) IS DISTINCT FROM encode(tree.root, 'hex')
+	UNION ALL
+	-- What was answered is there, or was removed with a certificate.
+	SELECT format('%s records of submissions were answered, and %s are there or certified as removed', answer.records, there.records + gone.records), NULL, false
+	FROM (SELECT COALESCE(sum(s.accepted + s.rejected), 0) FROM ONLY cpis.submission s) AS answer (records),
+		(SELECT count(*) FROM ONLY cpis.submission_record r JOIN ONLY cpis.submission s ON s.submission_id = r.submission_id
+		 WHERE s.answered_at IS NOT NULL) AS there (records),
+		(SELECT count(*) FROM ONLY cpis.removal c WHERE c.kind = 'submission_record') AS gone (records)
+	WHERE answer.records <> there.records + gone.records
+	UNION ALL
+	SELECT format('nothing has recorded that role "%s" acts for local authority %s', s.role_name, s.local_authority), s.event_id, false
+	FROM ONLY cpis.role_scope s
+	WHERE NOT EXISTS (
+		SELECT FROM event e
+		WHERE e.event_id = s.event_id AND e.action = 'scope' AND e.recorded_at = s.granted_at
+			AND e.detail = format('granted for local authority %s: role %s', s.local_authority, s.role_name))
+	UNION ALL
+	SELECT format('a scope is not as announced: %s', e.detail), e.event_id, true
+	FROM event e
+	WHERE e.action = 'scope'
+		AND NOT EXISTS (SELECT FROM event o WHERE o.action = 'scope' AND o.event_id > e.event_id
+						AND substr(o.detail, position(' for ' IN o.detail)) = substr(e.detail, position(' for ' IN e.detail)))
+		AND starts_with(e.detail, 'granted')
+			<> EXISTS (SELECT FROM ONLY cpis.role_scope s
+					   WHERE e.detail IN (format('granted for local authority %s: role %s', s.local_authority, s.role_name),
+										  format('revoked for local authority %s: role %s', s.local_authority, s.role_name)))
+	UNION ALL
+	SELECT 'nothing has recorded that an NHS number is inactive', i.event_id, false
+	FROM ONLY cpis.inactive_number i CROSS JOIN first
+	WHERE i.event_id >= first.event_id
+		AND NOT EXISTS (
+			SELECT FROM event e
+			WHERE e.event_id = i.event_id AND e.action = 'number' AND e.recorded_at = i.inactive_since AND e.nhs_number = i.nhs_number
+				AND e.detail = CASE WHEN i.superseded_by IS NULL THEN 'inactive' ELSE 'superseded' END)
+	UNION ALL
+	SELECT format('an NHS number is not as announced: %s', e.detail), e.event_id, true
+	FROM event e
+	WHERE e.action = 'number'
+		AND NOT EXISTS (SELECT FROM event o WHERE o.action = 'number' AND o.event_id > e.event_id AND o.nhs_number = e.nhs_number)
+		AND (e.detail <> 'active again')
+			<> EXISTS (SELECT FROM ONLY cpis.inactive_number i WHERE i.nhs_number = e.nhs_number)
+	UNION ALL
+	SELECT format('local authority %s has acknowledged a notice that there is not', k.local_authority), NULL, false
+	FROM (SELECT c.local_authority, max(c.acknowledged) FROM ONLY cpis.acknowledgement c GROUP BY c.local_authority) AS k (local_authority, acknowledged)
+	WHERE NOT EXISTS (SELECT FROM ONLY cpis.notification n
+					  WHERE n.local_authority = k.local_authority AND n.notification_no = k.acknowledged);
+END;
+REVOKE ALL ON FUNCTION cpis.reconcile_submissions() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.reconcile_submissions() IS 'submissions, scopes, inactive numbers and acknowledgements that do not agree with what was recorded';
+
 CREATE FUNCTION cpis_retention_reconcile(
 	OUT problem text,
 	OUT event_id bigint,
@@ -345,7 +435,9 @@ BEGIN ATOMIC
 	UNION ALL
 	SELECT m.problem, m.event_id, m.uncommitted FROM cpis.reconcile_months() m
 	UNION ALL
-	SELECT a.problem, a.event_id, a.uncommitted FROM cpis.reconcile_acts() a;
+	SELECT a.problem, a.event_id, a.uncommitted FROM cpis.reconcile_acts() a
+	UNION ALL
+	SELECT s.problem, s.event_id, s.uncommitted FROM cpis.reconcile_submissions() s;
 END;
 REVOKE ALL ON FUNCTION cpis_retention_reconcile() FROM PUBLIC;
 COMMENT ON FUNCTION cpis_retention_reconcile() IS

@@ -192,7 +192,7 @@ CREATE TABLE cpis.plan (
 		CONSTRAINT plan_delete_date_range CHECK (delete_date BETWEEN '1948-07-05' AND '2999-12-31'),
 	local_reference text
 		CONSTRAINT plan_local_reference_text
-			CHECK (local_reference ~ '[^[:space:]]' AND local_reference !~ '[[:cntrl:]]'
+			CHECK (local_reference COLLATE "C" ~ '[^[:space:]]' AND local_reference COLLATE "C" !~ '[[:cntrl:]]'
 				   AND octet_length(local_reference) <= 64),
 	submission_id bigint,
 	commitment_salt bytea NOT NULL DEFAULT cpis.random_salt()

@@ -366,21 +366,6 @@ COMMENT ON FUNCTION cpis_purge_preview_submissions(timestamptz) IS
  * Months of the trail.  None goes unless cpis_retention_set('audit_event', ...) has
  * set a term.
  */
-CREATE TABLE cpis.notification_cursor (
-	local_authority text COLLATE "C" NOT NULL
-		CONSTRAINT notification_cursor_pkey PRIMARY KEY,
-	acknowledged bigint NOT NULL
-		CONSTRAINT notification_cursor_acknowledged_range CHECK (acknowledged >= 0)
-);
-REVOKE ALL ON TABLE cpis.notification_cursor FROM PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('cpis.notification_cursor', '');
-COMMENT ON TABLE cpis.notification_cursor IS 'up to which of its notices each authority has acknowledged them; without a row, none';
-COMMENT ON COLUMN cpis.notification_cursor.local_authority IS 'the authority';
-COMMENT ON COLUMN cpis.notification_cursor.acknowledged IS 'number of the last notice acknowledged';
-CREATE TRIGGER own_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON cpis.notification_cursor
-	FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others('Months of the trail stay until their notices are acknowledged.');
-ALTER TABLE cpis.notification_cursor ENABLE ALWAYS TRIGGER own_change;
-
 CREATE TABLE cpis.removed_month (
 	month text COLLATE "C" NOT NULL
 		CONSTRAINT removed_month_pkey PRIMARY KEY,

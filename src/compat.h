@@ -86,6 +86,13 @@
 	index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
 
+/* 16 can be told where to save an error in a name. */
+#if PG_VERSION_NUM >= 160000
+#define CPIS_QUALIFIED_NAME_LIST(name) stringToQualifiedNameList(name, NULL)
+#else
+#define CPIS_QUALIFIED_NAME_LIST(name) stringToQualifiedNameList(name)
+#endif
+
 /* 17 has a registry of DSM segments; 15 and 16 need a block of main memory. */
 #if PG_VERSION_NUM >= 170000
 #include "storage/dsm_registry.h"

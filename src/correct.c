@@ -130,24 +130,6 @@ change_dates(FunctionCallInfo fcinfo, PlanRecord *plan)
 }
 
 /*
- * Raise an error of a constraint without its detail, which is the record.
- */
-static void
-rethrow(ErrorData *error)
-{
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
-		ReThrowError(error);
-	ereport(ERROR,
-			(errcode(error->sqlerrcode),
-			 errmsg("the plan cannot have these dates"),
-			 error->constraint_name == NULL ? 0 :
-			 errdetail("They violate constraint \"%s\" of table \"%s\".", error->constraint_name,
-					   error->table_name == NULL ? "?" : error->table_name),
-			 errhidestmt(true),
-			 errhidecontext(true)));
-}
-
-/*
  * Put the dates into the row, and see that they are there.
  */
 static void
@@ -178,7 +160,7 @@ store(Relation table, int64 plan_id, const PlanRecord *plan)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		rethrow(error);
+		OwnChangeRethrow(error, "the plan cannot have these dates");
 	}
 	PG_END_TRY();
 	/* Other triggers of the table may have made something else of it. */

@@ -13,6 +13,7 @@
 
 #include "checkpoint.h"
 #include "compat.h"
+#include "demographics.h"
 #include "fmgr.h"
 #include "ledger_edge.h"
 #include "log_guard.h"
@@ -20,6 +21,7 @@
 #include "purge_worker.h"
 #include "queue.h"
 #include "storage/ipc.h"
+#include "submission_apply.h"
 #include "utils/guc.h"
 #include "writer.h"
 
@@ -95,6 +97,27 @@ define_settings(void)
 							&cpis_purge_interval,
 							3600, 0, 604800,
 							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("cpis.demographics_function",
+							   "Function that is asked about the NHS numbers of submissions.",
+							   "Without it, nothing is asked.",
+							   &cpis_demographics_function,
+							   "",
+							   PGC_SUSET, 0,
+							   NULL, NULL, NULL);
+	DefineCustomRealVariable("cpis.full_submission_share",
+							 "Share of the running plans of a local authority that a full submission may end.",
+							 "One that would end more is refused.",
+							 &cpis_full_submission_share,
+							 0.1, 0, 1,
+							 PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("cpis.minimum_client_version",
+							"Lowest version of clients from which submissions are taken.",
+							"Others are answered CPF06.",
+							&cpis_minimum_client_version,
+							1, 0, INT_MAX,
+							PGC_SUSET, 0,
 							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("cpis");
 }

@@ -6,7 +6,8 @@
  * The role in force is GetUserId(): the caller's after SET ROLE, the owner's
  * inside a SECURITY DEFINER function.  Everything here fails closed: a group
  * role that is missing entitles nobody but superusers, who are recorded like
- * anybody else.  lookup.c asks, and records a refusal before it raises it.
+ * anybody else.  lookup.c and authority.c ask, and record a refusal before they
+ * raise it.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,9 +15,22 @@
 
 #include "entitlement.h"
 #include "miscadmin.h"
+#include "scope.h"
 #include "utils/acl.h"
 
 #define CLINICAL_ROLE "cpis_clinical"
+#define LOCAL_AUTHORITY_ROLE "cpis_local_authority"
+
+/*
+ * Does the role in force have the privileges of this group?
+ */
+static bool
+is_member_of(const char *name)
+{
+	Oid			group = get_role_oid(name, true);
+
+	return OidIsValid(group) && has_privs_of_role(GetUserId(), group);
+}
 
 /*
  * May the role in force look children up?
@@ -24,11 +38,7 @@
 bool
 EntitledToLookUp(void)
 {
-	Oid			clinical = get_role_oid(CLINICAL_ROLE, true);
-
-	if (superuser())
-		return true;
-	return OidIsValid(clinical) && has_privs_of_role(GetUserId(), clinical);
+	return superuser() || is_member_of(CLINICAL_ROLE);
 }
 
 /*
@@ -38,4 +48,14 @@ bool
 EntitledToReadSilently(void)
 {
 	return superuser();
+}
+
+/*
+ * May the role in force send records and collect notices for this authority?
+ */
+bool
+EntitledToActFor(const char *local_authority)
+{
+	return superuser() ||
+		(is_member_of(LOCAL_AUTHORITY_ROLE) && ScopeCoversAuthority(GetUserId(), local_authority));
 }

@@ -10,5 +10,6 @@
 
 extern bool EntitledToLookUp(void);
 extern bool EntitledToReadSilently(void);
+extern bool EntitledToActFor(const char *local_authority);
 
 #endif							/* CPIS_ENTITLEMENT_H */

@@ -45,6 +45,8 @@ owner_of(Oid table)
 /* One command. */
 typedef struct Command
 {
+	const OwnGiven *given;
+	int			ngiven;
 	const char *text;
 	int			nargs;
 	const Oid  *types;
@@ -55,6 +57,31 @@ typedef struct Command
 	uint64		processed;
 } Command;
 
+/* So many rows at a time are taken of a command that may answer very many. */
+#define ROWS_AT_A_TIME 1000
+
+/*
+ * Begin to run it: let it read what is given.
+ */
+static void
+connect(const Command *command)
+{
+	SPI_connect();
+	for (int i = 0; i < command->ngiven; i++)
+	{
+		const OwnGiven *given = &command->given[i];
+		EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+
+		relation->md.name = pstrdup(given->name);
+		relation->md.tupdesc = given->descriptor;
+		relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+		relation->md.enrtuples = given->n;
+		relation->reldata = given->rows;
+		if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+			elog(ERROR, "SPI_register_relation failed");
+	}
+}
+
 /*
  * Run it, and have the rows that it answers taken.
  */
@@ -64,7 +91,7 @@ execute(void *context)
 	Command    *command = context;
 	int			result;
 
-	SPI_connect();
+	connect(command);
 	result = SPI_execute_with_args(command->text, command->nargs, unconstify(Oid *, command->types),
 								   unconstify(Datum *, command->values), command->nulls, false, 0);
 	if (result < 0)
@@ -76,23 +103,44 @@ execute(void *context)
 }
 
 /*
- * Act as the owner of the table.  55000 where somebody else's code would run.
+ * The same, some rows at a time.
+ */
+static void
+execute_each(void *context)
+{
+	Command    *command = context;
+	Portal		portal;
+
+	connect(command);
+	portal = SPI_cursor_open_with_args(NULL, command->text, command->nargs, unconstify(Oid *, command->types),
+									   unconstify(Datum *, command->values), command->nulls, false, 0);
+	for (;;)
+	{
+		SPI_cursor_fetch(portal, true, ROWS_AT_A_TIME);
+		if (SPI_processed == 0)
+			break;
+		command->processed += SPI_processed;
+		command->take(SPI_tuptable, command->context);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	SPI_finish();
+}
+
+/*
+ * Act as the owner of the table, with a search_path of our own.
  */
 void
-OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context)
+OwnAct(Oid table, OwnChangeAct act, void *context)
 {
-	const OwnChange *outer = present;
+	int			nest_level = NewGUCNestLevel();
 	Oid			user;
 	int			security_context;
-	int			nest_level;
 
-	RequireTrustedCode(change->table);
-	nest_level = NewGUCNestLevel();
 	GetUserIdAndSecContext(&user, &security_context);
 	PG_TRY();
 	{
-		present = change;
-		SetUserIdAndSecContext(owner_of(change->table),
+		SetUserIdAndSecContext(owner_of(table),
 							   security_context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -100,11 +148,31 @@ OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context)
 	}
 	PG_FINALLY();
 	{
-		present = outer;
 		SetUserIdAndSecContext(user, security_context);
 	}
 	PG_END_TRY();
 	AtEOXact_GUC(true, nest_level);
+}
+
+/*
+ * The same for a change of it.  55000 where somebody else's code would run.
+ */
+void
+OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context)
+{
+	const OwnChange *outer = present;
+
+	RequireTrustedCode(change->table);
+	PG_TRY();
+	{
+		present = change;
+		OwnAct(change->table, act, context);
+	}
+	PG_FINALLY();
+	{
+		present = outer;
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -117,8 +185,8 @@ OwnChangeQuery(const OwnChange *change, const char *command, int nargs,
 			   const Oid *types, const Datum *values, const char *nulls,
 			   OwnChangeTake take, void *context)
 {
-	Command		run = {.text = command, .nargs = nargs, .types = types, .values = values,
-		.nulls = nulls, .take = take, .context = context};
+	Command		run = {.given = change->given, .ngiven = change->ngiven, .text = command,
+		.nargs = nargs, .types = types, .values = values, .nulls = nulls, .take = take, .context = context};
 
 	OwnChangeRun(change, execute, &run);
 	return run.processed;
@@ -136,7 +204,38 @@ take_first(SPITupleTable *rows, void *context)
 }
 
 /*
- * The same for a command that answers nothing or, where "returned" is not NULL, one
+ * Run a command that only reads the table, as its owner: on a standby too, for no trigger
+ * fires.
+ */
+uint64
+OwnRead(Oid table, const char *command, int nargs,
+		const Oid *types, const Datum *values, const char *nulls,
+		OwnChangeTake take, void *context)
+{
+	Command		run = {.text = command, .nargs = nargs, .types = types, .values = values,
+		.nulls = nulls, .take = take, .context = context};
+
+	OwnAct(table, execute, &run);
+	return run.processed;
+}
+
+/*
+ * The same for a command that may answer very many rows, which are taken some at a time.
+ */
+uint64
+OwnReadEach(Oid table, const OwnGiven *given, int ngiven,
+			const char *command, int nargs, const Oid *types,
+			const Datum *values, OwnChangeTake take, void *context)
+{
+	Command		run = {.given = given, .ngiven = ngiven, .text = command,
+		.nargs = nargs, .types = types, .values = values, .take = take, .context = context};
+
+	OwnAct(table, execute_each, &run);
+	return run.processed;
+}
+
+/*
+ * As OwnChangeQuery() for a command that answers nothing or, where "returned" is not NULL, one
  * bigint a row, of which that gets the first.
  */
 uint64
@@ -162,6 +261,25 @@ OwnChangeOne(const OwnChange *change, const char *command, int nargs,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("table \"%s\" was not changed", get_rel_name(change->table)),
 				 errdetail("A trigger has kept it as it was.")));
+}
+
+/*
+ * Raise an error that a change has met; one of a constraint with this message, and without
+ * its detail, which is the record.
+ */
+void
+OwnChangeRethrow(ErrorData *error, const char *message)
+{
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		ReThrowError(error);
+	ereport(ERROR,
+			(errcode(error->sqlerrcode),
+			 errmsg("%s", message),
+			 error->constraint_name == NULL ? 0 :
+			 errdetail("This would violate constraint \"%s\" of table \"%s\".", error->constraint_name,
+					   error->table_name == NULL ? "?" : error->table_name),
+			 errhidestmt(true),
+			 errhidecontext(true)));
 }
 
 /*

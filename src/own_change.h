@@ -9,11 +9,23 @@
 #define CPIS_OWN_CHANGE_H
 
 #include "executor/spi.h"
+#include "utils/tuplestore.h"
+
+/* Rows that a command may read like a table. */
+typedef struct OwnGiven
+{
+	const char *name;
+	TupleDesc	descriptor;
+	Tuplestorestate *rows;
+	int64		n;
+} OwnGiven;
 
 /* A change of rows of one table. */
 typedef struct OwnChange
 {
 	Oid			table;
+	const OwnGiven *given;		/* NULL: none */
+	int			ngiven;
 	/* For a table that asks for them: */
 	CmdType		operation;
 	const int64 *ids;			/* of the rows, ascending */
@@ -26,6 +38,7 @@ typedef void (*OwnChangeTake) (SPITupleTable *rows, void *context);
 /* What is to be done, other than to run a command. */
 typedef void (*OwnChangeAct) (void *context);
 
+extern void OwnAct(Oid table, OwnChangeAct act, void *context);
 extern void OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context);
 extern uint64 OwnChangeQuery(const OwnChange *change, const char *command,
 							 int nargs, const Oid *types, const Datum *values,
@@ -36,6 +49,13 @@ extern uint64 OwnChangeExecute(const OwnChange *change, const char *command,
 extern void OwnChangeOne(const OwnChange *change, const char *command,
 						 int nargs, const Oid *types, const Datum *values,
 						 const char *nulls, int64 *returned);
+extern uint64 OwnRead(Oid table, const char *command, int nargs,
+					  const Oid *types, const Datum *values, const char *nulls,
+					  OwnChangeTake take, void *context);
+extern uint64 OwnReadEach(Oid table, const OwnGiven *given, int ngiven,
+						  const char *command, int nargs, const Oid *types,
+						  const Datum *values, OwnChangeTake take, void *context);
+extern void OwnChangeRethrow(ErrorData *error, const char *message);
 extern bool OwnChangeIsOf(Oid table);
 extern bool OwnChangeHas(Oid table, CmdType operation, int64 id);
 

@@ -299,13 +299,15 @@ RecordEvent(AuditEvent *event, QueueCounter counter)
 
 /*
  * Record an event of a change that the caller's transaction makes, which gets a
- * number for it: the event is durable before the change is.
+ * number for it: the event is durable before the change is.  The outcome is "done" unless the
+ * event has another.
  */
 void
 RecordChange(AuditEvent *event)
 {
 	event->transaction_id = U64FromFullTransactionId(GetTopFullTransactionId());
-	strlcpy(event->outcome, "done", sizeof(event->outcome));
+	if (event->outcome[0] == '\0')
+		strlcpy(event->outcome, "done", sizeof(event->outcome));
 	RecordEvent(event, QUEUE_CHANGES);
 }
 

@@ -251,19 +251,21 @@ DECLARE
 	routine regprocedure;
 BEGIN
 	ALTER EXTENSION cpis DROP VIEW cpis_stat_retention;
+	ALTER EXTENSION cpis DROP VIEW cpis_stat_notification;
+	ALTER EXTENSION cpis DROP VIEW cpis_notification_escalation;
 	FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		WHERE p.prosqlbody IS NOT NULL AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') LOOP
 		EXECUTE 'ALTER EXTENSION cpis DROP FUNCTION ' || routine;
 	END LOOP;
 	SET LOCAL client_min_messages = error;
 	DROP FUNCTION cpis.trail_months CASCADE;
-	DROP FUNCTION cpis.reconcile_guards, cpis.reconcile_months CASCADE;
+	DROP FUNCTION cpis.reconcile_guards, cpis.reconcile_months, cpis.reconcile_submissions, cpis.notices, cpis.stat_notification CASCADE;
 END
 $$;
 SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', NULL, command) FROM (VALUES
 	('SELECT unbind(); ALTER TABLE cpis.notification ALTER local_authority TYPE integer USING 1'), ('ALTER TABLE cpis.notification ADD more text'),
 	('ALTER TABLE cpis.checkpoint ALTER at TYPE text'), ('SELECT unbind(); ALTER TABLE cpis.ledger_tile ALTER tile TYPE integer'),
-	('ALTER TABLE cpis.ledger DROP created_at'), ('ALTER TABLE cpis.audit_event ALTER leaf_hash TYPE integer USING 1'),
+	('ALTER TABLE cpis.ledger DROP created_at'), ('SELECT unbind(); ALTER TABLE cpis.audit_event ALTER leaf_hash TYPE integer USING 1'),
 	('ALTER TABLE cpis.audit_event ADD more text'), ('SELECT unbind(); ALTER EXTENSION cpis DROP VIEW cpis.access_event; ALTER TABLE cpis.audit_event DROP nhs_number CASCADE'),
 	('ALTER TABLE cpis.ledger RENAME TO was_ledger; CREATE VIEW cpis.ledger AS SELECT * FROM cpis.was_ledger'),
 	('DROP INDEX cpis.ledger_tile_idx; CREATE INDEX ledger_tile_idx ON cpis.ledger_tile (level, tile DESC, root)'),

@@ -57,11 +57,11 @@ is(purge(), '', 'and until then the month stays');
 look_up(400);
 is((split /\n/, months())[0], '2024-01|300|2024-03-02|notices of it are not acknowledged', 'notices must be acknowledged');
 answer(q{
-	INSERT INTO cpis.notification_cursor
-		SELECT local_authority, max(notification_no) - 1 FROM cpis.notification WHERE event_id < 300 GROUP BY local_authority});
+	SELECT cpis_notifications_acknowledge(local_authority, max(notification_no) - 1)
+		FROM cpis.notification WHERE event_id < 300 GROUP BY local_authority});
 is((split /\n/, months())[0], '2024-01|300|2024-03-02|notices of it are not acknowledged', 'to the last one');
 is(purge(), '', 'and until then the month stays');
-answer('UPDATE cpis.notification_cursor SET acknowledged = acknowledged + 1');
+answer('SELECT cpis_notifications_acknowledge(local_authority, acknowledged + 1) FROM cpis.notification_cursor');
 is((split /\n/, months())[0], '2024-01|300|2024-03-02|', 'now nothing keeps it');
 foreach my $hold ('nhs_number => nhs_number_synthetic(7)', "local_authority => 'E06000002'", 'everything => true')
 {
@@ -182,7 +182,7 @@ foreach my $try (
 answer("SELECT cpis_hold_release($other, 'over')");
 set_clock('2024-05-20 12:00:00');
 look_up(600);
-answer(q{UPDATE cpis.notification_cursor SET acknowledged = 1000000});
+answer('SELECT cpis_notifications_acknowledge(local_authority, max(notification_no)) FROM cpis.notification GROUP BY local_authority');
 is(purge(), 'month 2024-02 of the trail removed, month 2024-03 of the trail removed', 'two months in one purge');
 is(answer('SELECT count(*) > 0, bool_and(action IN (\'key\', \'purge\', \'removal\', \'retention\', \'hold\')) FROM cpis.kept_event'), 't|t', 'events that others lean on are kept');
 whole('two months later');

@@ -163,10 +163,12 @@ subtest 'privileges on tables are not enough' => sub {
 		[ '42501', 'INSERT INTO cpis.correction VALUES (0, 1, now())' ],
 		[ '42501', 'INSERT INTO cpis.purge_failure VALUES (1, NULL, NULL, now(), $$00000$$)' ],
 		[ '42501', 'DELETE FROM cpis.purge_failure' ],
-		[ '42501', "INSERT INTO cpis.notification_cursor VALUES ('E06000001', 9999999)" ],
-		[ '42501', 'TRUNCATE cpis.notification_cursor' ],
+		[ '42501', "INSERT INTO cpis.acknowledgement VALUES ('E06000001', 9999999, now())" ],
+		[ '55000', 'TRUNCATE cpis.acknowledgement' ],
+		[ '42501', "INSERT INTO cpis.role_scope VALUES ('mallory', 'E06000001', now(), 0)" ],
+		[ '42501', 'INSERT INTO cpis.inactive_number VALUES (nhs_number_synthetic(5), NULL, now(), 0)' ],
 		[ '42501', "INSERT INTO cpis.submission (local_authority, kind, opened_at, answered_at, file_code, accepted, rejected) VALUES ('E06000001', 'full', '2020-01-01', '2020-01-01', 'CPF02', 0, 0)" ],
-		[ '42501', 'INSERT INTO cpis.submission_record (submission_id, line_no) VALUES (1, 99)' ],
+		[ '22023', 'INSERT INTO cpis.submission_record (submission_id, line_no) VALUES (1, 99)' ],
 		[ '42501', "COPY cpis.retention_policy FROM STDIN;\n\\." ],
 		[ '42501', "MERGE INTO cpis.retention_policy p USING (VALUES ('looked_after')) v (kind) ON p.kind = v.kind WHEN NOT MATCHED THEN INSERT VALUES ('looked_after', 0, 'x', now(), 0)" ])
 	{

@@ -1,0 +1,266 @@
+/*-------------------------------------------------------------------------
+ *
+ * submission.c
+ *	  Submissions: what an authority sends, and how it is answered.
+ *
+ * cpis_submission_open() makes a row of cpis.submission; INSERT and COPY add records to it
+ * (submission_guard.c); cpis_submission_apply() checks them, changes the register and answers
+ * (submission_apply.c), once: called again, it answers the same.  cpis_submission_answer()
+ * shows the answer to each record.
+ *
+ * A session remembers the submission that it has opened last, for its role, so that a plain
+ * CSV needs no column for it.
+ *
+ * Locks, in this order: cpis.plan, cpis.submission and cpis.submission_record
+ * (RowExclusiveLock), the row of the submission (NO KEY UPDATE), the authority
+ * (submission_apply.c); all to the end of the transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "argument.h"
+#include "authority.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "own_change.h"
+#include "relation.h"
+#include "request.h"
+#include "storage/lmgr.h"
+#include "submission.h"
+#include "submission_apply.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(cpis_submission_open);
+PG_FUNCTION_INFO_V1(cpis_submission_apply);
+PG_FUNCTION_INFO_V1(cpis_submission_answer);
+
+/* What this session has opened last; 0: nothing. */
+static struct
+{
+	int64		submission_id;
+	Oid			role;
+}			opened;
+
+/*
+ * The submission that this session has opened last as the role in force, or 0.
+ */
+int64
+SubmissionOpened(void)
+{
+	return opened.role == GetUserId() ? opened.submission_id : 0;
+}
+
+static void
+take_text(SPITupleTable *rows, int column, char *text, size_t size)
+{
+	char	   *value = SPI_getvalue(rows->vals[0], rows->tupdesc, column);
+
+	strlcpy(text, value == NULL ? "" : value, size);
+}
+
+static int32
+take_integer(SPITupleTable *rows, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(rows->vals[0], rows->tupdesc, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+static void
+take_submission(SPITupleTable *rows, void *context)
+{
+	Submission *submission = context;
+
+	take_text(rows, 1, submission->local_authority, sizeof(submission->local_authority));
+	take_text(rows, 2, submission->kind, sizeof(submission->kind));
+	submission->client_version = take_integer(rows, 3);
+	take_text(rows, 4, submission->file_code, sizeof(submission->file_code));
+	submission->accepted = take_integer(rows, 5);
+	submission->rejected = take_integer(rows, 6);
+	submission->ended = take_integer(rows, 7);
+	take_text(rows, 8, submission->detail_code, sizeof(submission->detail_code));
+	submission->answered = submission->file_code[0] != '\0';
+}
+
+#define SUBMISSION_COLUMNS \
+	"local_authority, kind, client_version, file_code, accepted, rejected, ended, detail_code"
+
+/*
+ * Lock the row of a submission, and read it; false where there is none.
+ */
+bool
+SubmissionLock(int64 submission_id, Submission *submission)
+{
+	static const Oid types[] = {INT8OID};
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUBMISSION)};
+	Datum		value = Int64GetDatum(submission_id);
+
+	submission->submission_id = submission_id;
+	return OwnChangeQuery(&as_owner,
+						  "SELECT " SUBMISSION_COLUMNS " FROM cpis.submission WHERE submission_id = $1 FOR NO KEY UPDATE",
+						  lengthof(types), types, &value, NULL, take_submission, submission) == 1;
+}
+
+/*
+ * Make a submission.
+ */
+int64
+SubmissionInsert(const char *local_authority, const char *kind, int32 client_version)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, INT4OID};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_SUBMISSION)};
+	Datum		values[3];
+	int64		submission_id = 0;
+
+	values[0] = CStringGetTextDatum(local_authority);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = Int32GetDatum(client_version);
+	OwnChangeOne(&change,
+				 "INSERT INTO cpis.submission (local_authority, kind, client_version) VALUES ($1, $2, $3) RETURNING submission_id",
+				 lengthof(types), types, values, NULL, &submission_id);
+	return submission_id;
+}
+
+/*
+ * cpis_submission_open(local_authority, kind, client_version) -> bigint.
+ */
+Datum
+cpis_submission_open(PG_FUNCTION_ARGS)
+{
+	char	   *local_authority;
+	char	   *kind;
+
+	ChangeCheckCallable("cpis_submission_open()");
+	local_authority = ArgumentText(fcinfo, 0, "local_authority", true, LOCAL_AUTHORITY_LENGTH);
+	kind = ArgumentText(fcinfo, 1, "kind", true, NAMEDATALEN - 1);
+	if (strcmp(kind, SUBMISSION_DELTA) != 0 && strcmp(kind, SUBMISSION_FULL) != 0)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "kind", "must be \"delta\" or \"full\"");
+	if (PG_ARGISNULL(2) || PG_GETARG_INT32(2) < 0)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "client_version", "must be a number that is not negative");
+	AuthorityRequire(local_authority, SUBMISSION_ACTION);
+
+	opened.submission_id = SubmissionInsert(local_authority, kind, PG_GETARG_INT32(2));
+	opened.role = GetUserId();
+	PG_RETURN_INT64(opened.submission_id);
+}
+
+/*
+ * The answer to a file, as a row.
+ */
+static Datum
+answer_datum(FunctionCallInfo fcinfo, const Submission *submission)
+{
+	TupleDesc	descriptor;
+	Datum		values[5];
+	bool		isnull[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(submission->file_code);
+	values[1] = Int32GetDatum(submission->accepted);
+	values[2] = Int32GetDatum(submission->rejected);
+	values[3] = Int32GetDatum(submission->ended);
+	values[4] = CStringGetTextDatum(submission->detail_code);
+	isnull[4] = submission->detail_code[0] == '\0';
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, isnull));
+}
+
+/*
+ * Take the locks that come first, then that of the row; 22023 where there is no such
+ * submission.
+ */
+static void
+lock(int64 submission_id, Submission *submission)
+{
+	LockRelationOid(CpisRelationOid(CPIS_PLAN), RowExclusiveLock);
+	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION), RowExclusiveLock);
+	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION_RECORD), RowExclusiveLock);
+	if (!SubmissionLock(submission_id, submission))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no submission " INT64_FORMAT, submission_id)));
+}
+
+/*
+ * cpis_submission_apply(submission_id, records) -> file_code, accepted, rejected, ended,
+ * detail_code.  55000 where it is left out which, and the session has opened none.
+ */
+Datum
+cpis_submission_apply(PG_FUNCTION_ARGS)
+{
+	Submission	submission;
+	int64		submission_id;
+
+	ChangeCheckCallable("cpis_submission_apply()");
+	submission_id = PG_ARGISNULL(0) ? SubmissionOpened() : PG_GETARG_INT64(0);
+	if (PG_ARGISNULL(0) && submission_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no submission is open in this session"),
+				 errhint("Give the submission_id that cpis_submission_open() answered.")));
+	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 0)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "records", "must not be negative");
+
+	lock(submission_id, &submission);
+	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	if (!submission.answered)
+		SubmissionApply(&submission, PG_ARGISNULL(1) ? -1 : PG_GETARG_INT32(1), NULL);
+	PG_RETURN_DATUM(answer_datum(fcinfo, &submission));
+}
+
+static void
+take_answers(SPITupleTable *rows, void *context)
+{
+	ReturnSetInfo *rsinfo = context;
+
+	for (uint64 i = 0; i < rows->numvals; i++)
+		tuplestore_puttuple(rsinfo->setResult, rows->vals[i]);
+}
+
+/*
+ * cpis_submission_answer(submission_id, rejected_only) -> setof record.  22023 where there is
+ * no such submission, 55000 where it has not been answered.
+ */
+Datum
+cpis_submission_answer(PG_FUNCTION_ARGS)
+{
+	static const Oid types[] = {INT8OID, BOOLOID};
+	Oid			table = CpisRelationOid(CPIS_SUBMISSION);
+	Submission	submission;
+	Datum		values[2];
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, PG_ARGISNULL(0) ? "submission_id" : "rejected_only", "must not be null");
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_GETARG_DATUM(1);
+	if (OwnRead(table, "SELECT " SUBMISSION_COLUMNS " FROM cpis.submission WHERE submission_id = $1",
+				1, types, values, NULL, take_submission, &submission) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no submission " INT64_FORMAT, PG_GETARG_INT64(0))));
+	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	if (!submission.answered)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("submission " INT64_FORMAT " has not been answered", PG_GETARG_INT64(0)),
+				 errhint("Call cpis_submission_apply().")));
+
+	InitMaterializedSRF(fcinfo, 0);
+	(void) OwnReadEach(table, NULL, 0,
+					   "SELECT line_no, record_code, detail_code, field, CASE field"
+					   " WHEN 'nhs_number' THEN nhs_number WHEN 'plan_type' THEN plan_type"
+					   " WHEN 'start_date' THEN start_date WHEN 'end_date' THEN end_date"
+					   " WHEN 'delete_date' THEN delete_date WHEN 'date_of_birth' THEN date_of_birth"
+					   " WHEN 'local_reference' THEN local_reference END, local_reference"
+					   " FROM cpis.submission_record WHERE submission_id = $1 AND NOT ($2 AND record_code = 'CPR06')"
+					   " ORDER BY line_no",
+					   lengthof(types), types, values, take_answers, fcinfo->resultinfo);
+	return (Datum) 0;
+}

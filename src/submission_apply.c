@@ -1,0 +1,445 @@
+/*-------------------------------------------------------------------------
+ *
+ * submission_apply.c
+ *	  Check the records of a submission, change the register, answer.
+ *
+ * SubmissionApply() first decides about the file as a whole, before anything is changed: a
+ * file that is refused changes nothing, and each of its records is answered so.  Then it
+ * loads the records (submission_load.c) and, where the file is full, ends what is not
+ * in it.
+ *
+ * A full file ends the running plans of its authority for which it has no record, on
+ * the present day.  A record that is wrong still keeps plans from being ended: those of its
+ * number and of its reference; where neither tells, the file ends nothing, for
+ * nobody knows which it means.  A file that would end more than cpis.full_submission_share of
+ * the running plans is refused: most likely it was cut off.
+ *
+ * The answer is recorded before the caller can commit it, by an event that has the root
+ * of the Merkle tree (RFC 9162) over the commitments to all records with their
+ * answers, in the order of line_no; where records were rejected, by another that says how
+ * many for each code.  What is one record by itself (cpis_plan_put(), cpis_plan_end()) has
+ * its NHS number and plan in the event.
+ *
+ * Whoever calls has locked the submission.  One submission of an authority is applied at a
+ * time: the next waits for the transaction of the first to end.  An error leaves everything
+ * as it was, and the submission open; an event may then announce what was not done.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "authority.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "day.h"
+#include "demographics.h"
+#include "executor/spi.h"
+#include "ledger.h"
+#include "merkle.h"
+#include "miscadmin.h"
+#include "plan_record.h"
+#include "relation.h"
+#include "request.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "submission_apply.h"
+#include "submission_load.h"
+#include "submission_sent.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+double		cpis_full_submission_share = 0.1;
+int			cpis_minimum_client_version = 1;
+
+/* Running plans of an authority, and those of them that a full file does not have. */
+typedef struct Running
+{
+	int64		plans;
+	int64		absent;
+	int64		unclear;		/* records of which nobody knows which plan they mean */
+} Running;
+
+#define RUNNING \
+	"p.local_authority = $1 AND p.end_date IS NULL AND (p.delete_date IS NULL OR p.delete_date > $2)"
+#define ABSENT \
+	"NOT EXISTS (SELECT FROM sent s WHERE s.nhs_number %1$s p.nhs_number AND s.plan_type = p.plan_type AND s.start_date = p.start_date)" \
+	" AND NOT EXISTS (SELECT FROM sent s WHERE s.rule <> 0 AND s.nhs_number %1$s p.nhs_number)" \
+	" AND NOT EXISTS (SELECT FROM sent s WHERE s.rule <> 0 AND s.local_reference = p.local_reference)"
+
+/*
+ * Apply one submission of an authority at a time.  There is no such object to lock in
+ * a catalogue: the tag is of the table of authorities and a hash of the code.
+ */
+static void
+lock_authority(const char *local_authority)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CpisRelationOid(CPIS_LOCAL_AUTHORITY),
+					   hash_bytes((const unsigned char *) local_authority, strlen(local_authority)), 0);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * The equality of NHS numbers, as it is written in a query whatever the search_path.
+ */
+char *
+SubmissionEquality(Oid number_type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(number_type));
+	char	   *schema;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", number_type);
+	schema = get_namespace_name(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
+	ReleaseSysCache(tuple);
+	return psprintf("OPERATOR(%s.=)", quote_identifier(schema));
+}
+
+/*
+ * An empty table for what the demographics service knows.
+ */
+static void
+begin_known(Oid number_type, OwnGiven *known)
+{
+	known->name = "known";
+	known->descriptor = CreateTemplateTupleDesc(DEMOGRAPHICS_RULE);
+	TupleDescInitEntry(known->descriptor, DEMOGRAPHICS_NHS_NUMBER, "nhs_number", number_type, -1, 0);
+	TupleDescInitEntry(known->descriptor, DEMOGRAPHICS_RULE, "rule", INT4OID, -1, 0);
+	known->rows = tuplestore_begin_heap(true, false, work_mem);
+	known->n = 0;
+}
+
+static void
+take_running(SPITupleTable *rows, void *context)
+{
+	Running    *running = context;
+	bool		isnull;
+
+	running->plans = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
+	running->absent = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 2, &isnull));
+	running->unclear = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 3, &isnull));
+}
+
+/*
+ * What would a full file end?
+ */
+static void
+find_running(const Loading *loading, Running *running)
+{
+	static const Oid types[] = {TEXTOID, DATEOID};
+	char	   *query = psprintf("SELECT (SELECT count(*) FROM cpis.plan p WHERE " RUNNING "),"
+								 " (SELECT count(*) FROM cpis.plan p WHERE " RUNNING " AND " ABSENT "),"
+								 " (SELECT count(*) FROM sent s WHERE s.nhs_number IS NULL AND NOT EXISTS"
+								 " (SELECT FROM cpis.plan p WHERE p.local_authority = $1 AND p.local_reference = s.local_reference))",
+								 loading->equals);
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(loading->submission->local_authority);
+	values[1] = DateADTGetDatum(loading->today);
+	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, 1, query,
+					   lengthof(types), types, values, take_running, running);
+}
+
+/*
+ * End what the full file does not have; answers how many plans that were.
+ */
+static int64
+end_absent(const Loading *loading)
+{
+	static const Oid types[] = {TEXTOID, DATEOID, INT8OID};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .given = loading->given, .ngiven = 1};
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(loading->submission->local_authority);
+	values[1] = DateADTGetDatum(loading->today);
+	values[2] = Int64GetDatum(loading->submission->submission_id);
+	return OwnChangeExecute(&change,
+							psprintf("UPDATE cpis.plan p SET end_date = GREATEST(p.start_date, $2), submission_id = $3"
+									 " WHERE " RUNNING " AND " ABSENT, loading->equals),
+							lengthof(types), types, values, NULL, NULL);
+}
+
+/*
+ * Refuse the file as a whole.
+ */
+static void
+refuse(Loading *loading, Submission *submission, const char *file_code, const char *detail_code)
+{
+	loading->refused = true;
+	strlcpy(submission->file_code, file_code, sizeof(submission->file_code));
+	strlcpy(submission->detail_code, detail_code, sizeof(submission->detail_code));
+}
+
+/*
+ * Is the file to be refused as a whole?  Where "records" is not negative, it must have so
+ * many.  True where it is full, and may end what it does not have.
+ */
+static bool
+check_file(Loading *loading, Submission *submission, int records)
+{
+	Running		running;
+
+	if (submission->client_version < cpis_minimum_client_version)
+		refuse(loading, submission, FILE_CLIENT_TOO_OLD, "client_version");
+	else if (records >= 0 && loading->given[GIVEN_SENT].n != records)
+		refuse(loading, submission, FILE_ERROR, "record_count");
+	else if (loading->given[GIVEN_SENT].n == 0)
+		refuse(loading, submission, FILE_ERROR, "no_records");
+	else if (strcmp(submission->kind, SUBMISSION_END) != 0 &&
+			 !DemographicsAsk(&loading->given[GIVEN_SENT], loading->number_type, &loading->given[GIVEN_KNOWN]))
+		refuse(loading, submission, FILE_UNAVAILABLE, "demographics_unavailable");
+	if (loading->refused || strcmp(submission->kind, SUBMISSION_FULL) != 0)
+		return false;
+
+	find_running(loading, &running);
+	if (running.unclear > 0)
+		strlcpy(submission->detail_code, "nothing_ended", sizeof(submission->detail_code));
+	else if (running.absent > running.plans * cpis_full_submission_share)
+		refuse(loading, submission, FILE_ERROR, "would_end_too_many");
+	return running.unclear == 0 && !loading->refused;
+}
+
+/*
+ * The code of a file that was not refused.
+ */
+static const char *
+code_of(const Submission *submission)
+{
+	if (submission->rejected == 0)
+		return FILE_LOADED;
+	return submission->accepted == 0 ? FILE_NOT_LOADED : FILE_LOADED_IN_PART;
+}
+
+static bool
+take_no_tile(void *context, int level, uint64_t tile, const MerkleHash *hashes, const MerkleHash *root)
+{
+	return true;
+}
+
+static void
+take_commitments(SPITupleTable *rows, void *context)
+{
+	MerkleEdge *edge = context;
+
+	for (uint64 i = 0; i < rows->numvals; i++)
+	{
+		bool		isnull;
+		bytea	   *commitment = DatumGetByteaPP(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+		MerkleHash	leaf;
+
+		if (!merkle_leaf(LedgerSha256(), VARDATA_ANY(commitment), VARSIZE_ANY_EXHDR(commitment), &leaf) ||
+			!merkle_edge_append(edge, LedgerSha256(), &leaf, take_no_tile, NULL))
+			elog(ERROR, "could not compute SHA-256 of records");
+	}
+}
+
+/*
+ * The root over the commitments to the records and their answers, in hexadecimal
+ * digits, or "none".
+ */
+static const char *
+root_of(const Submission *submission)
+{
+	static const Oid types[] = {INT8OID};
+	Datum		value = Int64GetDatum(submission->submission_id);
+	MerkleEdge *edge = palloc0(sizeof(MerkleEdge));
+	char	   *text = palloc0(2 * SHA256_LENGTH + 1);
+	MerkleHash	root;
+
+	if (OwnReadEach(CpisRelationOid(CPIS_SUBMISSION_RECORD), NULL, 0,
+					"SELECT cpis.submission_record_commitment(r) FROM cpis.submission_record r"
+					" WHERE r.submission_id = $1 ORDER BY r.line_no",
+					lengthof(types), types, &value, take_commitments, edge) == 0)
+		return "none";
+	if (!merkle_edge_root(edge, LedgerSha256(), &root))
+		elog(ERROR, "could not compute SHA-256 of records");
+	(void) hex_encode((char *) root.bytes, SHA256_LENGTH, text);
+	pfree(edge);
+	return text;
+}
+
+static void
+take_person(SPITupleTable *rows, void *context)
+{
+	AuditEvent *event = context;
+	bool		isnull;
+	Datum		value = SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull);
+
+	event->has_nhs_number = !isnull;
+	event->nhs_number = DatumGetInt32(value);
+	value = SPI_getbinval(rows->vals[0], rows->tupdesc, 2, &isnull);
+	if (!isnull)
+		event->plan_ids[event->nplans++] = DatumGetInt64(value);
+}
+
+/*
+ * Put into the event of one record whose it is, and which plan.
+ */
+static void
+note_person(const Loading *loading, AuditEvent *event)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		value = CStringGetTextDatum(loading->submission->local_authority);
+
+	if (strcmp(loading->submission->kind, SUBMISSION_PUT) == 0 || strcmp(loading->submission->kind, SUBMISSION_END) == 0)
+		(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, 1,
+						   psprintf("SELECT s.nhs_number, p.plan_id FROM sent s LEFT JOIN cpis.plan p ON p.local_authority = $1"
+									" AND p.nhs_number %s s.nhs_number AND p.plan_type = s.plan_type AND p.start_date = s.start_date",
+									loading->equals),
+						   lengthof(types), types, &value, take_person, event);
+}
+
+/*
+ * Record what was rejected, by code.
+ */
+static void
+record_rejection(const Loading *loading)
+{
+	const Submission *submission = loading->submission;
+	StringInfoData words;
+	AuditEvent	event;
+
+	initStringInfo(&words);
+	for (const char *code = "1234567"; *code != '\0'; code++)
+	{
+		int64		n = 0;
+
+		for (int rule = RULE_NONE + 1; rule < RULE_COUNT; rule++)
+		{
+			if (record_rule_code(rule)[4] == *code)
+				n += loading->rules[rule];
+		}
+		if (n > 0)
+			appendStringInfo(&words, ", CPR0%c: " INT64_FORMAT, *code, n);
+	}
+	AuditEventInit(&event, REJECTION_ACTION);
+	strlcpy(event.outcome, "refused", sizeof(event.outcome));
+	note_person(loading, &event);
+	snprintf(event.detail, sizeof(event.detail), "submission " INT64_FORMAT " of %s, rejected: %d%s",
+			 submission->submission_id, submission->local_authority, submission->rejected, words.data);
+	RecordChange(&event);
+}
+
+/*
+ * Record the answer.
+ */
+static void
+record_answer(const Loading *loading, AuditEvent *event)
+{
+	const Submission *submission = loading->submission;
+	const char *root = root_of(submission);
+
+	if (submission->rejected > 0)
+		record_rejection(loading);
+	AuditEventInit(event, SUBMISSION_ACTION);
+	note_person(loading, event);
+	snprintf(event->detail, sizeof(event->detail),
+			 "submission " INT64_FORMAT " of %s, %s: %s%s%s, accepted: %d, rejected: %d, ended: %d, added: " INT64_FORMAT
+			 ", changed: " INT64_FORMAT ", shortened: " INT64_FORMAT ", unchanged: " INT64_FORMAT ", root: %s",
+			 submission->submission_id, submission->local_authority, submission->kind, submission->file_code,
+			 submission->detail_code[0] == '\0' ? "" : " ", submission->detail_code,
+			 submission->accepted, submission->rejected, submission->ended, loading->added,
+			 loading->changed, loading->shortened, loading->unchanged, root);
+	RecordChange(event);
+}
+
+/*
+ * Write the answer into the row of the submission.
+ */
+static void
+store_answer(const Submission *submission, const AuditEvent *event)
+{
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_SUBMISSION)};
+	Datum		values[8];
+	char		nulls[8];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(submission->submission_id);
+	values[1] = TimestampTzGetDatum(event->recorded_at);
+	values[2] = CStringGetTextDatum(submission->file_code);
+	values[3] = Int32GetDatum(submission->accepted);
+	values[4] = Int32GetDatum(submission->rejected);
+	values[5] = Int32GetDatum(submission->ended);
+	values[6] = CStringGetTextDatum(submission->detail_code);
+	nulls[6] = submission->detail_code[0] == '\0' ? 'n' : ' ';
+	values[7] = Int64GetDatum(event->event_id);
+	OwnChangeOne(&change,
+				 "UPDATE cpis.submission SET answered_at = $2, file_code = $3, accepted = $4, rejected = $5, ended = $6,"
+				 " detail_code = $7, event_id = $8 WHERE submission_id = $1",
+				 lengthof(types), types, values, nulls, NULL);
+}
+
+/*
+ * Change the register and answer the records; what meets a constraint is told without the
+ * record.
+ */
+static void
+load(Loading *loading, Submission *submission, bool may_end)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		LoadRecords(loading);
+		if (may_end)
+			submission->ended = end_absent(loading);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		OwnChangeRethrow(error, "the records of the submission could not be loaded");
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Apply a submission that has not been answered, and fill in the answer.  Where "records" is
+ * not negative, it must have so many.  "only", if not NULL, gets the rule that its one
+ * record breaks.
+ */
+void
+SubmissionApply(Submission *submission, int records, RecordRule *only)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "cpis submission", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext outer = MemoryContextSwitchTo(context);
+	Loading    *loading = palloc0(sizeof(Loading));
+	AuditEvent	event;
+	bool		may_end;
+
+	lock_authority(submission->local_authority);
+	loading->submission = submission;
+	loading->today = DayToday();
+	loading->number_type = get_atttype(CpisRelationOid(CPIS_PLAN), PLAN_NHS_NUMBER);
+	loading->equals = SubmissionEquality(loading->number_type);
+	SentRead(submission->submission_id, loading->number_type, loading->today, &loading->given[GIVEN_SENT]);
+	begin_known(loading->number_type, &loading->given[GIVEN_KNOWN]);
+
+	submission->accepted = submission->rejected = submission->ended = 0;
+	submission->detail_code[0] = '\0';
+	may_end = check_file(loading, submission, records);
+	load(loading, submission, may_end);
+	submission->accepted = loading->rules[RULE_NONE];
+	submission->rejected = loading->given[GIVEN_SENT].n - loading->rules[RULE_NONE];
+	if (!loading->refused)
+		strlcpy(submission->file_code, code_of(submission), sizeof(submission->file_code));
+	record_answer(loading, &event);
+	store_answer(submission, &event);
+	submission->answered = true;
+	if (only != NULL)
+		*only = loading->last;
+
+	tuplestore_end(loading->given[GIVEN_SENT].rows);
+	tuplestore_end(loading->given[GIVEN_KNOWN].rows);
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(context);
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * submission_apply.h
+ *	  Check the records of a submission, change the register, answer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_SUBMISSION_APPLY_H
+#define CPIS_SUBMISSION_APPLY_H
+
+#include "submission.h"
+
+extern double cpis_full_submission_share;
+extern int	cpis_minimum_client_version;
+
+extern char *SubmissionEquality(Oid number_type);
+extern void SubmissionApply(Submission *submission, int records, RecordRule *only);
+
+#endif							/* CPIS_SUBMISSION_APPLY_H */

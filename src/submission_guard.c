@@ -1,0 +1,200 @@
+/*-------------------------------------------------------------------------
+ *
+ * submission_guard.c
+ *	  The trigger function cpis.guard_submission_record(): records are added to open
+ *	  submissions, by who acts for their authority.
+ *
+ * It fires before each statement that inserts, and before each row.  Where they are left
+ * out, submission_id becomes that which the session has opened (submission.c), and
+ * line_no the next of it, so that a plain CSV loads.  The salt is always random, and
+ * the answer empty: who may only send cannot answer himself.
+ *
+ * The owner of the table, superusers, and functions of the extension insert what they give,
+ * as a restore does: what they give in full is only looked at for a salt.
+ *
+ * The first row of a statement that is added to a submission locks the row of that
+ * (NO KEY UPDATE) to the end of the transaction, as cpis_submission_apply() does: so
+ * nothing is added to what has been answered, and two who add to one do it in turn.  An error
+ * ends the statement, and nothing of it is there.
+ *
+ * Not as a foreign key and a default, for these cost more for each row than to store it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "authority.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "own_change.h"
+#include "relation.h"
+#include "submission.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(cpis_guard_submission_record);
+
+/* Salts are taken from the generator so many at a time. */
+#define SALTS_AT_A_TIME 256
+
+/* What the present statement adds to; submission_id 0: nothing yet. */
+static struct
+{
+	int64		submission_id;
+	int32		line_no;		/* the last */
+}			adding;
+
+/*
+ * 16 random bytes that nobody else has.
+ */
+static Datum
+random_salt(void)
+{
+	static uint8 salts[SALTS_AT_A_TIME][AUDIT_SALT_LENGTH];
+	static int	left = 0;
+	bytea	   *salt = palloc(VARHDRSZ + AUDIT_SALT_LENGTH);
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(salts, sizeof(salts)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random salt")));
+		left = SALTS_AT_A_TIME;
+	}
+	SET_VARSIZE(salt, VARHDRSZ + AUDIT_SALT_LENGTH);
+	memcpy(VARDATA(salt), salts[--left], AUDIT_SALT_LENGTH);
+	memset(salts[left], 0, AUDIT_SALT_LENGTH);
+	return PointerGetDatum(salt);
+}
+
+static void
+take_line(SPITupleTable *rows, void *context)
+{
+	bool		isnull;
+
+	*(int32 *) context = DatumGetInt32(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
+}
+
+/*
+ * Begin to add to this submission: 22023 where there is none that the role acts for,
+ * 55000 where it has been answered.
+ */
+static void
+begin_adding(int64 submission_id)
+{
+	static const Oid types[] = {INT8OID};
+	Datum		value = Int64GetDatum(submission_id);
+	Submission	submission;
+
+	if (!SubmissionLock(submission_id, &submission))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no submission " INT64_FORMAT, submission_id)));
+	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	if (submission.answered)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("submission " INT64_FORMAT " has been answered", submission_id),
+				 errhint("Open another with cpis_submission_open().")));
+	(void) OwnRead(CpisRelationOid(CPIS_SUBMISSION_RECORD),
+				   "SELECT COALESCE((SELECT line_no FROM cpis.submission_record WHERE submission_id = $1"
+				   " ORDER BY line_no DESC LIMIT 1), 0)",
+				   lengthof(types), types, &value, NULL, take_line, &adding.line_no);
+	adding.submission_id = submission_id;
+}
+
+/*
+ * The submission that a row is for.
+ */
+static int64
+submission_of(Datum given, bool isnull)
+{
+	int64		submission_id = isnull ? SubmissionOpened() : DatumGetInt64(given);
+
+	if (isnull && submission_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no submission is open in this session"),
+				 errhint("Call cpis_submission_open() first, or give the submission_id that it answered.")));
+	return submission_id;
+}
+
+/*
+ * May who inserts decide about the whole row?
+ */
+static bool
+is_trusted(const TriggerData *trigger)
+{
+	return has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner);
+}
+
+/*
+ * The row as it is to be stored.
+ */
+static HeapTuple
+fill_row(const TriggerData *trigger)
+{
+	static int	columns[] = {RECORD_SUBMISSION_ID, RECORD_LINE_NO, RECORD_COMMITMENT_SALT,
+	RECORD_RECORD_CODE, RECORD_DETAIL_CODE, RECORD_FIELD};
+	TupleDesc	descriptor = RelationGetDescr(trigger->tg_relation);
+	HeapTuple	row = trigger->tg_trigtuple;
+	Datum		values[lengthof(columns)] = {0};
+	bool		isnull[lengthof(columns)];
+	bool		trusted = is_trusted(trigger);
+
+	for (int i = 0; i < lengthof(columns); i++)
+		values[i] = heap_getattr(row, columns[i], descriptor, &isnull[i]);
+	if (trusted && !isnull[0] && !isnull[1])
+	{
+		if (!isnull[2])
+			return row;
+	}
+	else
+	{
+		int64		submission_id = submission_of(values[0], isnull[0]);
+
+		if (submission_id != adding.submission_id)
+			begin_adding(submission_id);
+		values[0] = Int64GetDatum(submission_id);
+		if (isnull[1])
+			values[1] = Int32GetDatum(++adding.line_no);
+		isnull[0] = isnull[1] = false;
+	}
+	for (int i = 3; !trusted && i < lengthof(columns); i++)
+		isnull[i] = true;
+	if (!trusted || isnull[2])
+		values[2] = random_salt();
+	isnull[2] = false;
+	return heap_modify_tuple_by_cols(row, descriptor, lengthof(columns), columns, values, isnull);
+}
+
+/*
+ * cpis.guard_submission_record() as trigger: see above.  39P01 where it is not called as
+ * it should be.
+ */
+Datum
+cpis_guard_submission_record(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		RelationGetNumberOfAttributes(trigger->tg_relation) != RECORD_COMMITMENT_SALT ||
+		strcmp(RelationGetRelationName(trigger->tg_relation), "submission_record") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as trigger of \"%s\", before INSERT",
+						"cpis.guard_submission_record", "cpis.submission_record")));
+
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(fill_row(trigger));
+	/* Another may have been answered or added to since the last statement. */
+	adding.submission_id = 0;
+	return PointerGetDatum(NULL);
+}

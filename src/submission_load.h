@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * submission_load.h
+ *	  Bring the register to what was sent, and answer each record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_SUBMISSION_LOAD_H
+#define CPIS_SUBMISSION_LOAD_H
+
+#include "own_change.h"
+#include "submission.h"
+#include "utils/date.h"
+
+/* What queries about a submission may read. */
+enum
+{
+	GIVEN_SENT,					/* submission_sent.h */
+	GIVEN_KNOWN,				/* demographics.h */
+	GIVEN_COUNT
+};
+
+/* A submission that is being applied. */
+typedef struct Loading
+{
+	const Submission *submission;
+	DateADT		today;			/* in England */
+	Oid			number_type;
+	const char *equals;			/* of that, for queries */
+	OwnGiven	given[GIVEN_COUNT];
+	bool		refused;		/* the file as a whole */
+
+	/* What has become of the records. */
+	int64		rules[RULE_COUNT];
+	RecordRule	last;			/* of the record decided last */
+	int64		added;
+	int64		changed;
+	int64		shortened;		/* of those that were changed: held for less long now */
+	int64		unchanged;
+} Loading;
+
+extern void LoadRecords(Loading *loading);
+
+#endif							/* CPIS_SUBMISSION_LOAD_H */
