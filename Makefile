@@ -32,6 +32,7 @@ OBJS = \
 	src/month.o \
 	src/nhs_number.o \
 	src/notice.o \
+	src/notice_wake.o \
 	src/notification.o \
 	src/number_change.o \
 	src/own_change.o \

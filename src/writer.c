@@ -9,7 +9,8 @@
  * answers; while the disk works, the next batch collects.  It leaves when it
  * has been idle for cpis.writer_idle_timeout.  Checkpoints of the ledger it makes
  * in transactions of their own (checkpoint.c), so that one that cannot be made
- * stops no look-up.
+ * stops no look-up.  In others, it wakes the local authorities that have new
+ * notices (notice_wake.c).
  *
  * One writer a database.  The queue admits one; and since an older version of
  * the library may have a queue of its own, a writer also holds a session lock
@@ -46,6 +47,7 @@
 #include "compat.h"
 #include "miscadmin.h"
 #include "month.h"
+#include "notice_wake.h"
 #include "own_settings.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -317,6 +319,7 @@ write_batch(QueueSlot **batch, volatile int *n)
 		for (int i = 0; i < *n; i++)
 			events[i] = &((Request *) batch[i]->payload.bytes)->event;
 		TrailAppend(events, *n, now);
+		NoticeWakeNote(events, *n);
 		CheckpointNoteGrowth(now);
 	}
 	end_writing();
@@ -420,8 +423,26 @@ record_batch(QueueSlot **batch, int taken)
 		QueueCount(QUEUE_BATCHES, 1);
 		QueueCount(QUEUE_EVENTS, n);
 		answer_batch(batch, n);
+		NoticeWakeRemember();
 	}
 	end_batch();
+}
+
+/*
+ * Wake the authorities that have new notices, if it is time or the writer leaves;
+ * false where there was nothing to do.
+ */
+static bool
+wake_authorities(bool leaving)
+{
+	long		due_in = NoticeWakeDueIn();
+
+	if (due_in < 0 || (due_in > 0 && !leaving))
+		return false;
+	if (!NoticeWakeSend())
+		forget_trail();
+	end_batch();
+	return true;
 }
 
 /*
@@ -519,6 +540,7 @@ serve_batch(QueueSlot **batch, int n)
 
 	if (nevents > 0)
 		record_batch(batch, nevents);
+	(void) wake_authorities(false);
 	if (n > nevents)
 		reply_with_checkpoint(checkpoints, n - nevents);
 	if (CheckpointDueIn(GetCurrentTimestamp()) == 0)
@@ -586,6 +608,75 @@ spin_for_request(instr_time idle_since)
 }
 
 /*
+ * Between batches: act on what signals have asked for.  There is nothing that a
+ * cancel could cancel.
+ */
+static void
+heed_signals(void)
+{
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		set_own_synchronous_commit();
+		set_own_lock_timeout();
+	}
+}
+
+/*
+ * Leave if another writer is to go on; false where this one stays.
+ */
+static bool
+leave_to_another(bool slept)
+{
+	if (!extension_changed && !extension_is_wanted() && !library_has_changed(slept))
+		return false;
+	if (!extension_changed && !extension_is_wanted() && CheckpointIsBehind())
+		make_due_checkpoint();
+	(void) wake_authorities(true);
+	QueueWriterLeave();
+	return true;
+}
+
+/*
+ * With no request there: do what is due, or sleep until something is, or leave.
+ * Answers whether it has slept, and in *left whether it has left.
+ */
+static bool
+be_idle(instr_time idle_since, uint32 wait_event, bool *left)
+{
+	long		idle_left = cpis_writer_idle_timeout - microseconds_since(idle_since) / 1000;
+	long		checkpoint_due_in = CheckpointDueIn(GetCurrentTimestamp());
+	long		wake_due_in;
+
+	*left = false;
+	if (checkpoint_due_in == 0 || (idle_left <= 0 && CheckpointIsBehind()))
+	{
+		make_due_checkpoint();
+		return false;
+	}
+	if (wake_authorities(idle_left <= 0) && idle_left > 0)
+		return false;
+	if (idle_left <= 0 && QueueWriterLeaveIfIdle())
+	{
+		*left = true;
+		return false;
+	}
+	if (checkpoint_due_in > 0)
+		idle_left = Min(idle_left, checkpoint_due_in);
+	wake_due_in = NoticeWakeDueIn();
+	if (wake_due_in >= 0)
+		idle_left = Min(idle_left, wake_due_in);
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Max(idle_left, 1), wait_event);
+	ResetLatch(MyLatch);
+	return true;
+}
+
+/*
  * What the writer does with its life; returns when it should leave.
  */
 static void
@@ -594,63 +685,29 @@ serve(void)
 	QueueSlot  *batch[BATCH_MOST];
 	instr_time	idle_since;
 	bool		slept = false;
+	bool		left = false;
 	uint32		wait_event = CPIS_WAIT_EVENT("CpisWriterIdle");
 
 	INSTR_TIME_SET_CURRENT(idle_since);
-	for (;;)
+	while (!left)
 	{
-		int64		idle_us;
-		long		idle_left;
-		long		due_in;
 		int			n;
 
-		/* Between batches there is nothing that a cancel could cancel. */
-		QueryCancelPending = false;
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			set_own_synchronous_commit();
-			set_own_lock_timeout();
-		}
-		if (extension_changed || extension_is_wanted() ||
-			library_has_changed(slept))
-		{
-			if (!extension_changed && !extension_is_wanted() && CheckpointIsBehind())
-				make_due_checkpoint();
-			QueueWriterLeave();
+		heed_signals();
+		if (leave_to_another(slept))
 			return;
-		}
 
 		slept = false;
 		n = QueueTake(batch, BATCH_MOST);
-		idle_us = microseconds_since(idle_since);
 		if (n > 0)
 		{
 			serve_batch(batch, n);
 			INSTR_TIME_SET_CURRENT(idle_since);
 			if (n == 1)
 				spin_for_request(idle_since);
-			continue;
 		}
-
-		idle_left = cpis_writer_idle_timeout - idle_us / 1000;
-		due_in = CheckpointDueIn(GetCurrentTimestamp());
-		if (due_in == 0 || (idle_left <= 0 && CheckpointIsBehind()))
-		{
-			make_due_checkpoint();
-			continue;
-		}
-		if (idle_left <= 0 && QueueWriterLeaveIfIdle())
-			return;
-		if (due_in > 0)
-			idle_left = Min(idle_left, due_in);
-
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Max(idle_left, 1), wait_event);
-		ResetLatch(MyLatch);
-		slept = true;
+		else
+			slept = be_idle(idle_since, wait_event, &left);
 	}
 }
 
