@@ -206,17 +206,21 @@ subtest 'NOTIFY fails: look-ups go on, and it is sent later' => sub {
 	my $deadline = clock_gettime(CLOCK_MONOTONIC) + $TIMEOUT;
 	my $states = '';
 	my $n = 0;
-	until (slurp_file($node->logfile, $log) =~ /LOG:  could not wake local authorities that listen for notices: (.*)/)
+	my $said;
+	until (($said) = slurp_file($node->logfile, $log) =~ /LOG:  could not wake local authorities that listen for notices: (.*)/)
 	{
 		die 'NOTIFY does not fail' if clock_gettime(CLOCK_MONOTONIC) > $deadline;
 		$states .= run_sql($node, lookup_sql(1001, 'filling'))->{states};
 		$n++;
 	}
-	pass("it has failed: $1");
+	pass("it has failed: $said");
 	my $pid = stat($node, 'writer_pid');
 	$states .= run_sql($node, lookup_sql(3, 'failing'))->{states} for 1 .. 20;
 	is($states, '', 'no look-up has failed');
 	is(events($node, 'filling') + events($node, 'failing'), $n + 20, 'all are recorded');
+	is($node->safe_psql('postgres', qq{SELECT mode FROM pg_locks
+			WHERE classid = 'pg_extension'::regclass AND pid = $pid AND granted}),
+		'ShareUpdateExclusiveLock', 'the writer has taken its lock again');
 	unlike(slurp_file($node->logfile, $log), qr/PANIC|access events could not be recorded/, 'nothing else has failed');
 
 	rename "$folder.away", $folder or die "rename: $!";
@@ -228,8 +232,37 @@ subtest 'NOTIFY fails: look-ups go on, and it is sent later' => sub {
 	$listener->{session}->quit;
 };
 
+# With replay paused on the standby: start a session that commits a NOTIFY, and
+# does not end before replay has resumed; return when it has the lock.  Look-ups
+# wait for a flush only.
+sub hold_lock
+{
+	my ($standby) = @_;
+	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+	$standby->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'})
+	  or die 'the standby does not pause';
+	my $holder = start_sql($node,
+		'SET synchronous_commit = remote_apply; BEGIN; INSERT INTO any_table VALUES (1); NOTIFY other; COMMIT',
+		user => $superuser, application_name => 'holder');
+	$node->poll_query_until('postgres', q{SELECT count(*) = 1
+		FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+		WHERE a.application_name = 'holder' AND a.wait_event = 'SyncRep'
+			AND l.classid = 'pg_database'::regclass AND l.objid = 0 AND l.granted})
+	  or die 'the lock is not held';
+	return $holder;
+}
+
+sub release_lock
+{
+	my ($standby, $holder) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+	finish_sql($holder);
+	is($holder->{states}, '', 'the lock is free');
+	return;
+}
+
 subtest 'another session holds the lock of all who NOTIFY: look-ups go on, and it is sent later' => sub {
-	# Who waits for a standby to replay has that lock; look-ups wait for a flush.
 	$node->backup('base');
 	my $standby = PostgreSQL::Test::Cluster->new('standby');
 	$standby->init_from_backup($node, 'base', has_streaming => 1);
@@ -244,18 +277,7 @@ subtest 'another session holds the lock of all who NOTIFY: look-ups go on, and i
 
 	$node->safe_psql('postgres', 'CREATE TABLE any_table (n int)');
 	$node->wait_for_catchup($standby, 'replay');
-	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
-	$standby->poll_query_until('postgres', q{SELECT pg_get_wal_replay_pause_state() = 'paused'})
-	  or die 'the standby does not pause';
-	my $holder = start_sql($node,
-		'SET synchronous_commit = remote_apply; BEGIN; INSERT INTO any_table VALUES (1); NOTIFY other; COMMIT',
-		user => $superuser, application_name => 'holder');
-	$node->poll_query_until('postgres', q{SELECT count(*) = 1
-		FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-		WHERE a.application_name = 'holder' AND a.wait_event = 'SyncRep'
-			AND l.classid = 'pg_database'::regclass AND l.objid = 0 AND l.granted})
-	  or die 'the lock is not held';
-
+	my $holder = hold_lock($standby);
 	my $log = -s $node->logfile;
 	my $run = run_sql($node, lookups('held', map { 3 + 2 * ($_ % 400) } 1 .. 500));
 	is($run->{states}, '', 'look-ups go on');
@@ -267,13 +289,22 @@ subtest 'another session holds the lock of all who NOTIFY: look-ups go on, and i
 	is(channels(@{ $listener->{got} }), '', 'nobody is woken meanwhile');
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE NOT granted}), 0, 'the writer does not wait');
 
-	$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
-	finish_sql($holder);
-	is($holder->{states}, '', 'the lock is free');
+	release_lock($standby, $holder);
 	my @got = read_when_woken($listener);
 	is($got[0]{pid}, $pid, 'sent then, by the same writer');
 	my @said = slurp_file($node->logfile, $log) =~ /could not wake/g;
 	is(scalar @said, 1, 'it was logged once');
+
+	# What is pending does not keep a writer.
+	$holder = hold_lock($standby);
+	run_sql($node, lookup_sql(3, 'held again'));
+	$node->append_conf('postgresql.conf', "cpis.writer_idle_timeout = '10ms'\n");
+	$node->reload;
+	ok($node->poll_query_until('postgres', 'SELECT writer_pid IS NULL FROM cpis_stat'),
+		'a writer that cannot send leaves nevertheless');
+	$run = run_sql($node, lookup_sql(3, 'by the next'));
+	is($run->{out}, event_ids($node, 'by the next'), 'and the next one serves');
+	release_lock($standby, $holder);
 	trail_is_whole($node, 'no number is missing');
 	$listener->{session}->quit;
 };
