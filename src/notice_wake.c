@@ -270,7 +270,9 @@ NoticeWakeSend(void)
 				(errcode(error->sqlerrcode),
 				 errmsg("could not wake local authorities that listen for notices: %s",
 						error->message),
-				 errdetail("It will be tried again in %d seconds.", pause_ms / 1000)));
+				 errdetail_plural("It will be tried again in %d second.",
+								  "It will be tried again in %d seconds.",
+								  pause_ms / 1000, pause_ms / 1000)));
 		FreeErrorData(error);
 		done = false;
 	}

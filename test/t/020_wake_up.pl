@@ -236,11 +236,15 @@ subtest 'NOTIFY fails: look-ups go on, and it is sent later' => sub {
 		'ShareUpdateExclusiveLock', 'the writer has taken its lock again');
 	unlike(slurp_file($node->logfile, $log), qr/PANIC|access events could not be recorded/, 'nothing else has failed');
 
+	ask($listener, 'SELECT 1 WHERE false');
+	$listener->{got} = [];
 	rename "$folder.away", $folder or die "rename: $!";
 	$slow->query_safe('ROLLBACK');
 	$slow->quit;
-	wait_for_channel($listener, 'cpis_e06000001');
-	is(stat($node, 'writer_pid'), $pid, 'sent when it could be, by the same writer');
+	my @got = wait_for_channel($listener, 'cpis_e06100060');
+	is(join(' ', sort(map { $_->{channel} } @got)), 'cpis_e06000001 cpis_e06100060',
+		'sent when it could be: what had failed and what came later');
+	is($got[0]{pid}, $pid, 'by the same writer');
 	trail_is_whole($node, 'no number is missing');
 	$listener->{session}->quit;
 };
