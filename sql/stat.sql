@@ -34,7 +34,7 @@ COMMENT ON VIEW cpis_stat IS 'look-ups and their writer in this database, counte
 COMMENT ON COLUMN cpis_stat.lookups IS 'calls of cpis_lookup() answered, with or without a plan';
 COMMENT ON COLUMN cpis_stat.flags IS 'calls of cpis_flag() answered';
 COMMENT ON COLUMN cpis_stat.refusals IS 'calls refused, and recorded as refused';
-COMMENT ON COLUMN cpis_stat.changes IS 'events recorded of what was changed: removals, corrections, holds, policies';
+COMMENT ON COLUMN cpis_stat.changes IS 'events recorded of what was changed: submissions, removals, corrections, holds, policies';
 COMMENT ON COLUMN cpis_stat.failures IS 'calls that ended without an answer because no event could be recorded, or they were cancelled';
 COMMENT ON COLUMN cpis_stat.batches IS 'transactions of the writer';
 COMMENT ON COLUMN cpis_stat.events IS 'events recorded by them';

@@ -8,7 +8,8 @@
  * of a file, and is answered with the same codes.  A record that is not loaded is no error: what
  * was sent, and the answer to it, would be gone with the transaction.
  *
- * cpis_plan_end() sends what the register has of the plan, with an end date.
+ * cpis_plan_end() sends an end date alone, and what else the register has of the plan
+ * stays.
  *
  * Locks are those of submission.c.
  *
@@ -26,14 +27,12 @@
 #include "funcapi.h"
 #include "mod11.h"
 #include "own_change.h"
-#include "plan_record.h"
 #include "relation.h"
 #include "request.h"
 #include "storage/lmgr.h"
 #include "submission_apply.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(cpis_plan_put);
 PG_FUNCTION_INFO_V1(cpis_plan_end);
@@ -183,26 +182,6 @@ cpis_plan_put(PG_FUNCTION_ARGS)
 }
 
 /*
- * A text that outlives the query.
- */
-static char *
-keep(const char *text)
-{
-	return text == NULL ? NULL : strcpy(SPI_palloc(strlen(text) + 1), text);
-}
-
-static void
-take_rest(SPITupleTable *rows, void *context)
-{
-	SentRecord *record = context;
-	bool		isnull;
-	Datum		date = SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull);
-
-	record->fields[SENT_DELETE_DATE] = keep(date_text(date, isnull));
-	record->fields[SENT_LOCAL_REFERENCE] = keep(SPI_getvalue(rows->vals[0], rows->tupdesc, 2));
-}
-
-/*
  * cpis_plan_end(local_authority, nhs_number, plan_type, start_date, end_date) ->
  * cpis.record_answer.
  */
@@ -210,25 +189,10 @@ Datum
 cpis_plan_end(PG_FUNCTION_ARGS)
 {
 	char	   *local_authority = begin(fcinfo, "cpis_plan_end()");
-	Oid			types[] = {TEXTOID, InvalidOid, TEXTOID, DATEOID};
-	Oid			table = CpisRelationOid(CPIS_PLAN);
 	SentRecord	record;
-	Datum		values[4];
 
 	take_key(fcinfo, &record);
 	if (record.fields[SENT_END_DATE] == NULL)
 		record.fields[SENT_END_DATE] = DayText(DayToday());
-	if (!PG_ARGISNULL(ARG_NHS_NUMBER) && !PG_ARGISNULL(ARG_PLAN_TYPE) && !PG_ARGISNULL(ARG_START_DATE))
-	{
-		types[1] = get_atttype(table, PLAN_NHS_NUMBER);
-		values[0] = CStringGetTextDatum(local_authority);
-		values[1] = PG_GETARG_DATUM(ARG_NHS_NUMBER);
-		values[2] = PG_GETARG_DATUM(ARG_PLAN_TYPE);
-		values[3] = PG_GETARG_DATUM(ARG_START_DATE);
-		(void) OwnRead(table,
-					   psprintf("SELECT delete_date, local_reference FROM cpis.plan WHERE local_authority = $1"
-								" AND nhs_number %s $2 AND plan_type = $3 AND start_date = $4", SubmissionEquality(types[1])),
-					   lengthof(types), types, values, NULL, take_rest, &record);
-	}
 	return send(fcinfo, local_authority, SUBMISSION_END, &record);
 }

@@ -42,9 +42,10 @@ PG_FUNCTION_INFO_V1(cpis_guard_submission_record);
 /* Salts are taken from the generator so many at a time. */
 #define SALTS_AT_A_TIME 256
 
-/* What the present statement adds to; submission_id 0: nothing yet. */
+/* What the present statement adds to. */
 static struct
 {
+	bool		begun;			/* else nothing yet */
 	int64		submission_id;
 	int32		line_no;		/* the last */
 }			adding;
@@ -92,6 +93,7 @@ begin_adding(int64 submission_id)
 	Datum		value = Int64GetDatum(submission_id);
 	Submission	submission;
 
+	adding.begun = false;
 	if (!SubmissionLock(submission_id, &submission))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -107,6 +109,7 @@ begin_adding(int64 submission_id)
 				   " ORDER BY line_no DESC LIMIT 1), 0)",
 				   lengthof(types), types, &value, NULL, take_line, &adding.line_no);
 	adding.submission_id = submission_id;
+	adding.begun = true;
 }
 
 /*
@@ -159,7 +162,7 @@ fill_row(const TriggerData *trigger)
 	{
 		int64		submission_id = submission_of(values[0], isnull[0]);
 
-		if (submission_id != adding.submission_id)
+		if (!adding.begun || submission_id != adding.submission_id)
 			begin_adding(submission_id);
 		values[0] = Int64GetDatum(submission_id);
 		if (isnull[1])
@@ -195,6 +198,6 @@ cpis_guard_submission_record(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		return PointerGetDatum(fill_row(trigger));
 	/* Another may have been answered or added to since the last statement. */
-	adding.submission_id = 0;
+	adding.begun = false;
 	return PointerGetDatum(NULL);
 }

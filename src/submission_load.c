@@ -186,6 +186,12 @@ note_loaded(Batch *batch, const Decision *decision)
 	strlcpy(batch->previous_type, TextDatumGetCString(value_of(decision, DECIDE_PLAN_TYPE)), NAMEDATALEN);
 }
 
+static bool
+only_ends(const Batch *batch)
+{
+	return strcmp(batch->loading->submission->kind, SUBMISSION_END) == 0;
+}
+
 /*
  * Which rule does the number break, by what is known of it?  To end a plan its number may
  * be inactive.
@@ -193,7 +199,7 @@ note_loaded(Batch *batch, const Decision *decision)
 static RecordRule
 number_rule(const Batch *batch, const Decision *decision)
 {
-	if (strcmp(batch->loading->submission->kind, SUBMISSION_END) == 0)
+	if (only_ends(batch))
 		return RULE_NONE;
 	if (DatumGetBool(value_of(decision, DECIDE_IS_INACTIVE)))
 		return DatumGetBool(value_of(decision, DECIDE_IS_SUPERSEDED)) ? RULE_SUPERSEDED : RULE_INACTIVE;
@@ -213,12 +219,29 @@ plan_rule(Batch *batch, const Decision *decision)
 
 	if (is_duplicate(batch, decision))
 		return RULE_DUPLICATE;
-	if (!is_there && strcmp(batch->loading->submission->kind, SUBMISSION_END) == 0)
+	if (!is_there && only_ends(batch))
 		return RULE_NO_SUCH_PLAN;
 	if (today <= last_day(batch, decision, DECIDE_END_DATE, DECIDE_DELETE_DATE) ||
 		(is_there && (is_deleted || is_as_sent(decision))))
 		return RULE_NONE;
 	return is_deleted ? RULE_DELETED : RULE_NOT_HELD;
+}
+
+/*
+ * Of a record that only ends a plan, the rest is what the plan has.
+ */
+static void
+take_rest(Decision *decision)
+{
+	static const int columns[][2] = {
+		{DECIDE_DELETE_DATE, DECIDE_OLD_DELETE_DATE}, {DECIDE_LOCAL_REFERENCE, DECIDE_OLD_LOCAL_REFERENCE}
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		decision->values[columns[i][0] - 1] = decision->values[columns[i][1] - 1];
+		decision->isnull[columns[i][0] - 1] = decision->isnull[columns[i][1] - 1];
+	}
 }
 
 /*
@@ -229,6 +252,8 @@ decide(Batch *batch, Decision *decision)
 {
 	Loading    *loading = batch->loading;
 
+	if (only_ends(batch))
+		take_rest(decision);
 	decision->act = ACT_NONE;
 	decision->rule = DatumGetInt32(value_of(decision, DECIDE_RULE));
 	if (decision->rule == RULE_NONE && loading->refused)
