@@ -7,7 +7,7 @@
 \pset border 1
 \pset null '-'
 
-\echo '6. The DBA changes who made the first access. Verification names the event:'
+\echo '7. The DBA changes who made the first access. Verification names the event:'
 \echo
 BEGIN;
 DO $$ BEGIN
