@@ -366,11 +366,11 @@ BEGIN ATOMIC
 	-- As long as all records are there, they and their answers lead to the root in the event.
 	SELECT format('the records of submission %s, or their answers, are not those that were recorded', a.submission_id), a.event_id, false
 	FROM answered a JOIN event e ON e.event_id = a.event_id
-		JOIN (SELECT r.submission_id, array_agg(cpis.submission_record_commitment(r) ORDER BY r.line_no) AS commitments
-			  FROM ONLY cpis.submission_record r GROUP BY r.submission_id) AS there
-			ON there.submission_id = a.submission_id AND cardinality(there.commitments) >= a.records
+		-- One submission at a time, so that memory has to hold no more.
+		CROSS JOIN LATERAL (SELECT array_agg(cpis.submission_record_commitment(r) ORDER BY r.line_no)
+							FROM ONLY cpis.submission_record r WHERE r.submission_id = a.submission_id) AS there (commitments)
 		CROSS JOIN LATERAL cpis.removal_tree(there.commitments, 0) AS tree
-	WHERE split_part(e.detail, ', root: ', 2) IS DISTINCT FROM encode(tree.root, 'hex')
+	WHERE cardinality(there.commitments) >= a.records AND split_part(e.detail, ', root: ', 2) IS DISTINCT FROM encode(tree.root, 'hex')
 	UNION ALL
 	-- What was answered is there, or was removed with a certificate.
 	SELECT format('%s records of submissions were answered, and %s are there or certified as removed', answer.records, there.records + gone.records), NULL, false

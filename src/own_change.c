@@ -128,6 +128,27 @@ execute_each(void *context)
 }
 
 /*
+ * Have what is planned from now on do without one or two ways to join ("enable_..."), until
+ * AtEOXact_GUC(true, ...) is called with the answer.  The planner guesses how many rows of a
+ * table that has never been analyzed are whose, and a wrong guess can make it read
+ * everything for each row.
+ */
+int
+OwnPlannerWithout(const char *method, const char *other)
+{
+	int			nest_level = NewGUCNestLevel();
+	const char *methods[] = {method, other};
+
+	for (int i = 0; i < lengthof(methods); i++)
+	{
+		if (methods[i] != NULL)
+			(void) set_config_option(methods[i], "off", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+	}
+	return nest_level;
+}
+
+/*
  * Act as the owner of the table, with a search_path of our own.
  */
 void

@@ -47,6 +47,7 @@
 #include "submission_load.h"
 #include "submission_sent.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -138,11 +139,14 @@ find_running(const Loading *loading, Running *running)
 								 " (SELECT FROM cpis.plan p WHERE p.local_authority = $1 AND p.local_reference = s.local_reference))",
 								 loading->equals);
 	Datum		values[2];
+	int			nest_level;
 
 	values[0] = CStringGetTextDatum(loading->submission->local_authority);
 	values[1] = DateADTGetDatum(loading->today);
+	nest_level = OwnPlannerWithout("enable_nestloop", NULL);
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, 1, query,
 					   lengthof(types), types, values, take_running, running);
+	AtEOXact_GUC(true, nest_level);
 }
 
 /*
@@ -154,14 +158,18 @@ end_absent(const Loading *loading)
 	static const Oid types[] = {TEXTOID, DATEOID, INT8OID};
 	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .given = loading->given, .ngiven = 1};
 	Datum		values[3];
+	int			nest_level = OwnPlannerWithout("enable_nestloop", NULL);
+	int64		ended;
 
 	values[0] = CStringGetTextDatum(loading->submission->local_authority);
 	values[1] = DateADTGetDatum(loading->today);
 	values[2] = Int64GetDatum(loading->submission->submission_id);
-	return OwnChangeExecute(&change,
-							psprintf("UPDATE cpis.plan p SET end_date = GREATEST(p.start_date, $2), submission_id = $3"
-									 " WHERE " RUNNING " AND " ABSENT, loading->equals),
-							lengthof(types), types, values, NULL, NULL);
+	ended = OwnChangeExecute(&change,
+							 psprintf("UPDATE cpis.plan p SET end_date = GREATEST(p.start_date, $2), submission_id = $3"
+									  " WHERE " RUNNING " AND " ABSENT, loading->equals),
+							 lengthof(types), types, values, NULL, NULL);
+	AtEOXact_GUC(true, nest_level);
+	return ended;
 }
 
 /*

@@ -34,6 +34,7 @@
 #include "retention_days.h"
 #include "submission_load.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 /* So many records at a time. */
@@ -374,6 +375,7 @@ store(Batch *batch)
 {
 	OwnChange	plans = {.table = CpisRelationOid(CPIS_PLAN)};
 	OwnChange	records = {.table = CpisRelationOid(CPIS_SUBMISSION_RECORD)};
+	int			nest_level;
 
 	if (batch->nadded > 0)
 		run(batch, &plans,
@@ -390,10 +392,13 @@ store(Batch *batch)
 			"UPDATE cpis.plan p SET end_date = b.end_date, delete_date = b.delete_date, local_reference = b.local_reference, submission_id = $2"
 			" FROM batch b WHERE b.act = 2 AND p.plan_id = b.plan_id AND p.local_authority = $1", batch->nchanged);
 	}
+	/* Each record where it was read: not all of the submission for each batch. */
+	nest_level = OwnPlannerWithout("enable_hashjoin", "enable_mergejoin");
 	if (batch->rows.n > 0)
 		run(batch, &records,
 			"UPDATE cpis.submission_record r SET record_code = b.record_code, detail_code = b.detail_code, field = b.field"
 			" FROM batch b WHERE r.ctid = b.tid AND r.submission_id = $2 AND $1 IS NOT NULL", batch->rows.n);
+	AtEOXact_GUC(true, nest_level);
 	batch->loading->added += batch->nadded;
 	batch->loading->changed += batch->nchanged;
 }

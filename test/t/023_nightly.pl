@@ -69,6 +69,12 @@ is($answer // $notices, undef, 'leaves nothing that could be taken for an answer
 ($ok, $answer, $rejected, $notices) = night($header, $first);
 is($answer, "file_code,accepted,rejected,ended,detail_code\nCPF01,0,1,0,would_end_too_many\n", 'a file that was cut off');
 
+# Every detail code is in README.
+my %detail = map { $_ => 1 } (slurp_file(dirname(__FILE__) . '/../../src/record_check.c') =~ /\{"CPR0\d", "(\w+)",/g),
+  (slurp_file(dirname(__FILE__) . '/../../src/submission_apply.c') =~ /FILE_\w+, "(\w+)"\)/g), 'nothing_ended';
+cmp_ok(scalar keys %detail, '>', 30, 'detail codes');
+is_deeply([ grep { $readme !~ /`$_`/ } sort keys %detail ], [], 'each is in README');
+
 # Demographics.
 $node->safe_psql('postgres', 'CREATE DATABASE spine TEMPLATE postgres');
 my $sample = block_after('Name a function of yours');
