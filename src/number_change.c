@@ -83,7 +83,7 @@ find_users(Oid number_type, Datum number)
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), NULL, 0,
 					   psprintf("SELECT local_authority FROM cpis.plan WHERE nhs_number %s $1"
 								" UNION SELECT s.local_authority FROM cpis.submission_record r JOIN cpis.submission s USING (submission_id)"
-								" WHERE translate(r.nhs_number, E' -\\t\\uFEFF', '') = $2 ORDER BY 1", schema),
+								" WHERE translate(r.nhs_number, E' -\\t\\n\\x0b\\f\\r\\uFEFF', '') = $2 ORDER BY 1", schema),
 					   lengthof(types), types, values, take_users, &users);
 	return users.authorities;
 }
