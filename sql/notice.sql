@@ -131,7 +131,9 @@ CREATE FUNCTION cpis.notification_escalation(
 BEGIN ATOMIC
 	SELECT s.local_authority, a.name, a.office_hours_phone, a.emergency_duty_phone, s.unacknowledged, s.oldest_unacknowledged_at, s.lag
 	FROM cpis.stat_notification() s LEFT JOIN cpis.local_authority a ON a.code = s.local_authority
-	WHERE s.lag > interval '1 day' ORDER BY s.oldest_unacknowledged_at;
+	-- An event that is missing is no reason to overlook its authority.
+	WHERE s.lag > interval '1 day' OR (s.unacknowledged <> 0 AND s.lag IS NULL)
+	ORDER BY s.oldest_unacknowledged_at NULLS FIRST;
 END;
 REVOKE ALL ON FUNCTION cpis.notification_escalation() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cpis.notification_escalation() TO pg_monitor;

@@ -12,8 +12,9 @@
  * says that the service is unavailable, leaves a number out or answers one in two ways,
  * nothing is known, and the file is to be sent again (CPF05): a warning says why.
  *
- * It runs as the owner of the register, and so must belong to him or to a superuser
- * (55000); that there is no such function is an error too (42883).  It runs in a
+ * It runs as the owner of the register, and so must belong to him or to a superuser, and have
+ * no search_path in which a temporary table comes first (55000); that there is no such
+ * function is an error too (42883).  It runs in a
  * subtransaction, so that what it did before it failed is undone.  Cancelling the
  * statement ends the statement.
  *
@@ -36,6 +37,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 char	   *cpis_demographics_function = NULL;
 
@@ -80,6 +82,38 @@ typedef struct Inquiry
 } Inquiry;
 
 /*
+ * See that no temporary table can stand in for one that the function reads: where it has a
+ * search_path of its own, pg_temp must stand last in it, for left out it comes first.
+ */
+static void
+check_path(HeapTuple function)
+{
+	static const char setting[] = "search_path=";
+	bool		isnull;
+	Datum		config = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_proconfig, &isnull);
+	Datum	   *settings;
+	int			n = 0;
+
+	if (!isnull)
+		deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &settings, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *value = TextDatumGetCString(settings[i]);
+		List	   *schemas = NIL;
+
+		if (strncmp(value, setting, strlen(setting)) != 0)
+			continue;
+		if (!SplitIdentifierString(value + strlen(setting), ',', &schemas) || schemas == NIL ||
+			strcmp(llast(schemas), "pg_temp") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("search_path of function \"%s\" must end with pg_temp", cpis_demographics_function),
+					 errdetail("A temporary table of the caller's could stand in for one that it reads."),
+					 errhint("ALTER FUNCTION ... SET search_path = ..., pg_temp.")));
+	}
+}
+
+/*
  * The command that calls the function.
  */
 static const char *
@@ -101,6 +135,7 @@ command_for(Oid number_type)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
 	form = (Form_pg_proc) GETSTRUCT(tuple);
+	check_path(tuple);
 	if (form->proowner != GetUserId() && !superuser_arg(form->proowner))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

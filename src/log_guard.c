@@ -9,6 +9,10 @@
  * session, this hook hides the statement and the context of a log entry that
  * hold a valid NHS number, and masks numbers in the rest of the entry.
  *
+ * What an authority sends may be no valid number by a slip of the pen, and names somebody
+ * all the same: of errors about cpis.submission_record, the lines of COPY, the statement and
+ * the row that fails are hidden whatever they hold.
+ *
  * A message, hint or internal query that goes to the log as well as to the
  * client is masked for both: core has one copy.  The client's DETAIL stays.
  *
@@ -50,13 +54,21 @@ mask(char *text)
 		memset(text + start, 'x', end - start);
 }
 
+static bool
+is_about_records(const char *text)
+{
+	return text != NULL && strstr(text, "submission_record") != NULL;
+}
+
 static void
 log_guard(ErrorData *error)
 {
-	if (holds_number(debug_query_string))
+	if (holds_number(debug_query_string) || is_about_records(debug_query_string))
 		error->hide_stmt = true;
-	if (holds_number(error->context))
+	if (holds_number(error->context) || is_about_records(error->context))
 		error->hide_ctx = true;
+	if (error->detail != NULL && is_about_records(error->table_name))
+		error->detail_log = MemoryContextStrdup(ErrorContext, "The row is not shown.");
 	mask(error->message);
 	mask(error->hint);
 	mask(error->internalquery);

@@ -95,6 +95,17 @@ raise_missing(int64 number)
 }
 
 /*
+ * See that what was acknowledged is there: else notices are gone, and those to come
+ * would have their numbers, and never be given.
+ */
+static void
+require_acknowledged(const Progress *progress)
+{
+	if (progress->acknowledged > progress->newest)
+		raise_missing(progress->newest + 1);
+}
+
+/*
  * Put the notices into the answer, none of which may be missing.
  */
 static void
@@ -135,6 +146,7 @@ cpis_notifications(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	values[0] = CStringGetTextDatum(local_authority);
 	progress = find_progress(values[0]);
+	require_acknowledged(&progress);
 	values[1] = Int64GetDatum(progress.acknowledged);
 	values[2] = PG_GETARG_DATUM(1);
 	answer.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -150,7 +162,7 @@ cpis_notifications(PG_FUNCTION_ARGS)
 /*
  * cpis_notifications_acknowledge(local_authority, up_to) -> bigint: up to which notice the
  * authority has acknowledged them.  What it has acknowledged stays so, whatever lower number
- * is given.  22023 for a number that it has not been given yet.
+ * is given.  22023 for a number that it does not have.
  */
 Datum
 cpis_notifications_acknowledge(PG_FUNCTION_ARGS)
@@ -171,6 +183,7 @@ cpis_notifications_acknowledge(PG_FUNCTION_ARGS)
 
 	values[0] = CStringGetTextDatum(local_authority);
 	progress = find_progress(values[0]);
+	require_acknowledged(&progress);
 	if (up_to > progress.newest || up_to < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

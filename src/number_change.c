@@ -13,9 +13,9 @@
  * has the old number alone.  Where nobody gave it, as after an adoption, nothing here has
  * both.
  *
- * Takes RowExclusiveLock on cpis.inactive_number, and the number (an object lock): of two who
- * change one number the second waits for the transaction of the first to end.  The
- * event is durable, and the authorities have their notices, before the change can be
+ * Takes ShareRowExclusiveLock on cpis.inactive_number: it waits for the transactions that have
+ * applied a submission, so that no authority which is just using the number is overlooked, and
+ * those that come wait for this one.  Look-ups do not touch the table.  The event is durable, and the authorities have their notices, before the change can be
  * committed; an error leaves everything as it was.
  *
  *-------------------------------------------------------------------------
@@ -27,13 +27,11 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "mod11.h"
 #include "own_change.h"
 #include "relation.h"
 #include "request.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "submission_apply.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -89,14 +87,13 @@ find_users(Oid number_type, Datum number)
 }
 
 /*
- * Lock the number, and see that it is inactive, or that it is not; 22023 where it is not
+ * Lock the numbers, and see that this one is inactive, or that it is not; 22023 where it is not
  * so, and for a placeholder.
  */
 static OwnChange
 begin(Oid *number_type, Datum number, bool must_be_inactive)
 {
 	OwnChange	change = {.table = CpisRelationOid(CPIS_INACTIVE_NUMBER)};
-	LOCKTAG		tag;
 	bool		is_inactive;
 
 	*number_type = get_atttype(change.table, INACTIVE_NHS_NUMBER);
@@ -104,9 +101,7 @@ begin(Oid *number_type, Datum number, bool must_be_inactive)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the NHS number is a placeholder")));
-	LockRelationOid(change.table, RowExclusiveLock);
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, change.table, DatumGetInt32(number), 0);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	LockRelationOid(change.table, ShareRowExclusiveLock);
 	is_inactive = OwnChangeExecute(&change,
 								   psprintf("SELECT event_id FROM cpis.inactive_number WHERE nhs_number %s $1",
 											SubmissionEquality(*number_type)),

@@ -29,7 +29,6 @@
 #include "own_change.h"
 #include "relation.h"
 #include "request.h"
-#include "storage/lmgr.h"
 #include "submission_apply.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -131,9 +130,8 @@ send(FunctionCallInfo fcinfo, const char *local_authority, const char *kind, con
 		elog(ERROR, "return type must be a row type");
 	values[0] = Int64GetDatum(SubmissionInsert(local_authority, kind, cpis_minimum_client_version));
 	insert(DatumGetInt64(values[0]), record);
-	if (!SubmissionLock(DatumGetInt64(values[0]), &submission))
-		elog(ERROR, "submission has gone");
-	SubmissionApply(&submission, -1, &rule);
+	SubmissionLock(DatumGetInt64(values[0]), &submission);
+	SubmissionApply(&submission, RECORDS_NOT_COUNTED, &rule);
 	texts[0] = record_rule_code(rule);
 	texts[1] = rule == RULE_FILE_REFUSED ? submission.detail_code : record_rule_detail(rule);
 	texts[2] = record_rule_field(rule);
@@ -157,9 +155,7 @@ begin(FunctionCallInfo fcinfo, const char *function)
 	ChangeCheckCallable(function);
 	local_authority = ArgumentText(fcinfo, ARG_LOCAL_AUTHORITY, "local_authority", true, LOCAL_AUTHORITY_LENGTH);
 	AuthorityRequire(local_authority, SUBMISSION_ACTION);
-	LockRelationOid(CpisRelationOid(CPIS_PLAN), RowExclusiveLock);
-	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION), RowExclusiveLock);
-	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION_RECORD), RowExclusiveLock);
+	SubmissionLockTables();
 	return local_authority;
 }
 

@@ -5,8 +5,8 @@
  *
  * The procedure goes through cpis.plan once, from its beginning to where it ended
  * when the purge began, in batches; then through what authorities have sent
- * (purge_submission.c), and the months of the trail (removed_month.c).  Each batch is a
- * transaction of its own, for plans:
+ * (purge_submission.c), the months of the trail (removed_month.c), and submissions that
+ * were never applied (submission.c).  Each batch is a transaction of its own, for plans:
  *
  *	1. lock cpis.retention_policy (Share), cpis.plan (RowExclusive) and cpis.hold
  *	   (Share), in this order, which is that of DROP EXTENSION; who is just setting a
@@ -48,6 +48,7 @@
 #include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "submission.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -382,8 +383,15 @@ purge_month(Purge *purge)
 	return RemovedMonthNext();
 }
 
+static bool
+close_abandoned(Purge *purge)
+{
+	return SubmissionAbandon();
+}
+
 /*
- * Everything that is due: plans, what authorities have sent, months of the trail.
+ * Everything that is due: plans, what authorities have sent, months of the trail; and what
+ * they have sent and never applied.
  */
 static void
 run(Purge *purge)
@@ -400,7 +408,7 @@ run(Purge *purge)
 	begin_batch(purge);
 	clear_up(purge);
 	end_batch(context);
-	(void) run_step(purge, purge_month, context);
+	(void) (run_step(purge, purge_month, context) && run_step(purge, close_abandoned, context));
 }
 
 /*

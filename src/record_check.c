@@ -13,7 +13,7 @@
  * 8601), for 04/03/2026 is another day here than there.
  *
  * Who is eighteen or over has no record that runs, nor one that began then; one that
- * has an end may be sent, for it ends what was there before.  The mother of an unborn
+ * has ended may be sent, for it ends what was there before.  The mother of an unborn
  * child may be of any age.  Born on 29 February, one is eighteen on 1 March.
  *
  *-------------------------------------------------------------------------
@@ -312,6 +312,16 @@ comes_of_age(SentDate birth)
 }
 
 /*
+ * Does the plan run on after this day?
+ */
+static bool
+runs(const CheckedRecord *record, SentDate today)
+{
+	return (record->end_date == 0 || record->end_date > today) &&
+		(record->delete_date == 0 || record->delete_date > today);
+}
+
+/*
  * Check the date of birth, which may be left out, and with it the others.
  */
 static void
@@ -326,7 +336,7 @@ check_birth(SentField field, SentDate today, CheckedRecord *record)
 	if (record->start_date != 0 && record->start_date < birth)
 		breaks(record, RULE_START_BEFORE_BIRTH);
 	if ((record->start_date != 0 && record->start_date >= comes_of_age(birth)) ||
-		(record->end_date == 0 && record->delete_date == 0 && today >= comes_of_age(birth)))
+		(runs(record, today) && today >= comes_of_age(birth)))
 		breaks(record, RULE_OVER_EIGHTEEN);
 }
 

@@ -8,12 +8,17 @@
  * (submission_apply.c), once: called again, it answers the same.  cpis_submission_answer()
  * shows the answer to each record.
  *
+ * What is never applied would be kept for ever: the purge refuses submissions that have been
+ * open for long (SubmissionAbandon()).
+ *
  * A session remembers the submission that it has opened last, for its role, so that a plain
  * CSV needs no column for it.
  *
- * Locks, in this order: cpis.plan, cpis.submission and cpis.submission_record
- * (RowExclusiveLock), the row of the submission (NO KEY UPDATE), the authority
- * (submission_apply.c); all to the end of the transaction.
+ * Locks, in this order: cpis.plan, cpis.inactive_number, cpis.submission and
+ * cpis.submission_record (RowExclusiveLock), the row of the submission, the authority
+ * (submission_apply.c); all to the end of the transaction.  Who adds records has locked
+ * cpis.submission_record first; only what locks whole tables, such as DROP EXTENSION, could
+ * wait for him while he waits for it, which the deadlock detector ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -92,10 +97,36 @@ take_submission(SPITupleTable *rows, void *context)
 #define SUBMISSION_COLUMNS \
 	"local_authority, kind, client_version, file_code, accepted, rejected, ended, detail_code"
 
+static void
+raise_none(int64 submission_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("there is no submission " INT64_FORMAT, submission_id)));
+}
+
 /*
- * Lock the row of a submission, and read it; false where there is none.
+ * Read a submission; 22023 where there is none, and 42501 where the role in force does not
+ * act for its authority.  Locks nothing.
  */
-bool
+void
+SubmissionRequire(int64 submission_id, Submission *submission)
+{
+	static const Oid types[] = {INT8OID};
+	Datum		value = Int64GetDatum(submission_id);
+
+	submission->submission_id = submission_id;
+	if (OwnRead(CpisRelationOid(CPIS_SUBMISSION),
+				"SELECT " SUBMISSION_COLUMNS " FROM cpis.submission WHERE submission_id = $1",
+				lengthof(types), types, &value, NULL, take_submission, submission) != 1)
+		raise_none(submission_id);
+	AuthorityRequire(submission->local_authority, SUBMISSION_ACTION);
+}
+
+/*
+ * Lock the row of a submission, by a new version of it, and read it.
+ */
+void
 SubmissionLock(int64 submission_id, Submission *submission)
 {
 	static const Oid types[] = {INT8OID};
@@ -103,9 +134,10 @@ SubmissionLock(int64 submission_id, Submission *submission)
 	Datum		value = Int64GetDatum(submission_id);
 
 	submission->submission_id = submission_id;
-	return OwnChangeQuery(&as_owner,
-						  "SELECT " SUBMISSION_COLUMNS " FROM cpis.submission WHERE submission_id = $1 FOR NO KEY UPDATE",
-						  lengthof(types), types, &value, NULL, take_submission, submission) == 1;
+	if (OwnChangeQuery(&as_owner,
+					   "UPDATE cpis.submission SET kind = kind WHERE submission_id = $1 RETURNING " SUBMISSION_COLUMNS,
+					   lengthof(types), types, &value, NULL, take_submission, submission) != 1)
+		raise_none(submission_id);
 }
 
 /*
@@ -173,19 +205,15 @@ answer_datum(FunctionCallInfo fcinfo, const Submission *submission)
 }
 
 /*
- * Take the locks that come first, then that of the row; 22023 where there is no such
- * submission.
+ * Take the locks that come first.
  */
-static void
-lock(int64 submission_id, Submission *submission)
+void
+SubmissionLockTables(void)
 {
 	LockRelationOid(CpisRelationOid(CPIS_PLAN), RowExclusiveLock);
+	LockRelationOid(CpisRelationOid(CPIS_INACTIVE_NUMBER), RowExclusiveLock);
 	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION), RowExclusiveLock);
 	LockRelationOid(CpisRelationOid(CPIS_SUBMISSION_RECORD), RowExclusiveLock);
-	if (!SubmissionLock(submission_id, submission))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no submission " INT64_FORMAT, submission_id)));
 }
 
 /*
@@ -208,11 +236,44 @@ cpis_submission_apply(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 0)
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "records", "must not be negative");
 
-	lock(submission_id, &submission);
-	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	SubmissionRequire(submission_id, &submission);
+	SubmissionLockTables();
+	SubmissionLock(submission_id, &submission);
 	if (!submission.answered)
-		SubmissionApply(&submission, PG_ARGISNULL(1) ? -1 : PG_GETARG_INT32(1), NULL);
+		SubmissionApply(&submission, PG_ARGISNULL(1) ? RECORDS_NOT_COUNTED : PG_GETARG_INT32(1), NULL);
 	PG_RETURN_DATUM(answer_datum(fcinfo, &submission));
+}
+
+static void
+take_id(SPITupleTable *rows, void *context)
+{
+	bool		isnull;
+
+	*(int64 *) context = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
+}
+
+/*
+ * Refuse a submission that was opened long ago and never applied, so that its records get a
+ * term; false where there is none, or somebody has it.
+ */
+bool
+SubmissionAbandon(void)
+{
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUBMISSION)};
+	Submission	submission;
+	int64		submission_id;
+
+	SubmissionLockTables();
+	if (OwnChangeQuery(&as_owner,
+					   "SELECT submission_id FROM cpis.submission WHERE answered_at IS NULL"
+					   " AND opened_at < clock_timestamp() - interval '" SUBMISSION_OPEN_FOR "'"
+					   " ORDER BY submission_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+					   0, NULL, NULL, NULL, take_id, &submission_id) == 0)
+		return false;
+	SubmissionLock(submission_id, &submission);
+	SubmissionApply(&submission, RECORDS_ABANDONED, NULL);
+	ereport(NOTICE, (errmsg("submission " INT64_FORMAT " was never applied, and is refused", submission_id)));
+	return true;
 }
 
 static void
@@ -240,12 +301,7 @@ cpis_submission_answer(PG_FUNCTION_ARGS)
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, PG_ARGISNULL(0) ? "submission_id" : "rejected_only", "must not be null");
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = PG_GETARG_DATUM(1);
-	if (OwnRead(table, "SELECT " SUBMISSION_COLUMNS " FROM cpis.submission WHERE submission_id = $1",
-				1, types, values, NULL, take_submission, &submission) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no submission " INT64_FORMAT, PG_GETARG_INT64(0))));
-	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	SubmissionRequire(PG_GETARG_INT64(0), &submission);
 	if (!submission.answered)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

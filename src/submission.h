@@ -17,6 +17,9 @@
 #define SUBMISSION_PUT "put"
 #define SUBMISSION_END "end"
 
+/* How long a submission may stay open. */
+#define SUBMISSION_OPEN_FOR "30 days"
+
 /* Codes of CP-IS for a file. */
 #define FILE_ERROR "CPF01"
 #define FILE_LOADED "CPF02"
@@ -54,8 +57,12 @@ typedef struct Submission
 	char		detail_code[NAMEDATALEN];	/* empty: none */
 } Submission;
 
-extern bool SubmissionLock(int64 submission_id, Submission *submission);
+extern void SubmissionRequire(int64 submission_id, Submission *submission);
+extern void SubmissionLock(int64 submission_id, Submission *submission);
 extern int64 SubmissionInsert(const char *local_authority, const char *kind, int32 client_version);
+extern void SubmissionLockTables(void);
 extern int64 SubmissionOpened(void);
+extern bool SubmissionAbandon(void);
+extern void SubmissionGuardForget(void);
 
 #endif							/* CPIS_SUBMISSION_H */

@@ -9,9 +9,10 @@
  * in it.
  *
  * A full file ends the running plans of its authority for which it has no record, on
- * the present day.  A record that is wrong still keeps plans from being ended: those of its
- * number and of its reference; where neither tells, the file ends nothing, for
- * nobody knows which it means.  A file that would end more than cpis.full_submission_share of
+ * the present day.  A record that is rejected, for whatever reason, still keeps plans from
+ * being ended: those of its number and of its reference.  Where neither leads to a running
+ * plan, the file ends nothing, for nobody knows which it means; unless it is one that is no
+ * plan's any more, or another record for one that was loaded.  A file that would end more than cpis.full_submission_share of
  * the running plans is refused: most likely it was cut off.
  *
  * The answer is recorded before the caller can commit it, by an event that has the root
@@ -28,7 +29,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
 #include "authority.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -39,7 +43,7 @@
 #include "merkle.h"
 #include "miscadmin.h"
 #include "plan_record.h"
-#include "relation.h"
+#include "reference.h"
 #include "request.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -50,11 +54,16 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 double		cpis_full_submission_share = 0.1;
 int			cpis_minimum_client_version = 1;
+
+/* A column of cpis.inactive_number. */
+#define INACTIVE_EVENT_ID 4
 
 /* Running plans of an authority, and those of them that a full file does not have. */
 typedef struct Running
@@ -68,8 +77,8 @@ typedef struct Running
 	"p.local_authority = $1 AND p.end_date IS NULL AND (p.delete_date IS NULL OR p.delete_date > $2)"
 #define ABSENT \
 	"NOT EXISTS (SELECT FROM sent s WHERE s.nhs_number %1$s p.nhs_number AND s.plan_type = p.plan_type AND s.start_date = p.start_date)" \
-	" AND NOT EXISTS (SELECT FROM sent s WHERE s.rule <> 0 AND s.nhs_number %1$s p.nhs_number)" \
-	" AND NOT EXISTS (SELECT FROM sent s WHERE s.rule <> 0 AND s.local_reference = p.local_reference)"
+	" AND NOT EXISTS (SELECT FROM rejected r WHERE r.nhs_number %1$s p.nhs_number)" \
+	" AND NOT EXISTS (SELECT FROM rejected r WHERE r.local_reference = p.local_reference)"
 
 /*
  * Apply one submission of an authority at a time.  There is no such object to lock in
@@ -83,6 +92,48 @@ lock_authority(const char *local_authority)
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CpisRelationOid(CPIS_LOCAL_AUTHORITY),
 					   hash_bytes((const unsigned char *) local_authority, strlen(local_authority)), 0);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+/*
+ * How many numbers are inactive, and which, by this snapshot: a sum that tells whether it
+ * has changed.
+ */
+static uint64
+inactive_numbers(Snapshot snapshot)
+{
+	Relation	table = CpisTableOpen(CPIS_INACTIVE_NUMBER, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
+	uint64		sum = 0;
+	HeapTuple	tuple;
+	bool		isnull;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		sum += hash_bytes_uint32_extended(DatumGetInt64(heap_getattr(tuple, INACTIVE_EVENT_ID, RelationGetDescr(table), &isnull)), 1);
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return sum;
+}
+
+/*
+ * In a transaction whose snapshot is older, see that no number has become inactive since;
+ * 40001 where one has.
+ */
+static void
+require_present_numbers(void)
+{
+	Reading		reading;
+	bool		same;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	reading = ReadingBegin();
+	same = inactive_numbers(reading.snapshot) == inactive_numbers(GetActiveSnapshot());
+	ReadingEnd(&reading);
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("NHS numbers have become inactive since the transaction began"),
+				 errhint("Try again.")));
 }
 
 /*
@@ -115,6 +166,21 @@ begin_known(Oid number_type, OwnGiven *known)
 	known->n = 0;
 }
 
+/*
+ * And one for the records that will be rejected.
+ */
+static void
+begin_rejected(Oid number_type, OwnGiven *rejected)
+{
+	rejected->name = "rejected";
+	rejected->descriptor = CreateTemplateTupleDesc(REJECTED_NCOLUMNS);
+	TupleDescInitEntry(rejected->descriptor, REJECTED_NHS_NUMBER, "nhs_number", number_type, -1, 0);
+	TupleDescInitEntry(rejected->descriptor, REJECTED_LOCAL_REFERENCE, "local_reference", TEXTOID, -1, 0);
+	TupleDescInitEntry(rejected->descriptor, REJECTED_RULE, "rule", INT4OID, -1, 0);
+	rejected->rows = tuplestore_begin_heap(true, false, work_mem);
+	rejected->n = 0;
+}
+
 static void
 take_running(SPITupleTable *rows, void *context)
 {
@@ -135,16 +201,17 @@ find_running(const Loading *loading, Running *running)
 	static const Oid types[] = {TEXTOID, DATEOID};
 	char	   *query = psprintf("SELECT (SELECT count(*) FROM cpis.plan p WHERE " RUNNING "),"
 								 " (SELECT count(*) FROM cpis.plan p WHERE " RUNNING " AND " ABSENT "),"
-								 " (SELECT count(*) FROM sent s WHERE s.nhs_number IS NULL AND NOT EXISTS"
-								 " (SELECT FROM cpis.plan p WHERE p.local_authority = $1 AND p.local_reference = s.local_reference))",
-								 loading->equals);
+								 " (SELECT count(*) FROM rejected r WHERE r.rule NOT IN (%2$d, %3$d, %4$d)"
+								 " AND NOT EXISTS (SELECT FROM cpis.plan p WHERE " RUNNING " AND p.nhs_number %1$s r.nhs_number)"
+								 " AND NOT EXISTS (SELECT FROM cpis.plan p WHERE " RUNNING " AND p.local_reference = r.local_reference))",
+								 loading->equals, RULE_DUPLICATE, RULE_NOT_HELD, RULE_DELETED);
 	Datum		values[2];
 	int			nest_level;
 
 	values[0] = CStringGetTextDatum(loading->submission->local_authority);
 	values[1] = DateADTGetDatum(loading->today);
 	nest_level = OwnPlannerWithout("enable_nestloop", NULL);
-	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, 1, query,
+	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, GIVEN_COUNT, query,
 					   lengthof(types), types, values, take_running, running);
 	AtEOXact_GUC(true, nest_level);
 }
@@ -156,7 +223,7 @@ static int64
 end_absent(const Loading *loading)
 {
 	static const Oid types[] = {TEXTOID, DATEOID, INT8OID};
-	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .given = loading->given, .ngiven = 1};
+	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .given = loading->given, .ngiven = GIVEN_COUNT};
 	Datum		values[3];
 	int			nest_level = OwnPlannerWithout("enable_nestloop", NULL);
 	int64		ended;
@@ -184,8 +251,8 @@ refuse(Loading *loading, Submission *submission, const char *file_code, const ch
 }
 
 /*
- * Is the file to be refused as a whole?  Where "records" is not negative, it must have so
- * many.  True where it is full, and may end what it does not have.
+ * Is the file to be refused as a whole?  It must have so many records, where they were
+ * counted.  True where it is full, and may end what it does not have.
  */
 static bool
 check_file(Loading *loading, Submission *submission, int records)
@@ -194,7 +261,9 @@ check_file(Loading *loading, Submission *submission, int records)
 
 	if (submission->client_version < cpis_minimum_client_version)
 		refuse(loading, submission, FILE_CLIENT_TOO_OLD, "client_version");
-	else if (records >= 0 && loading->given[GIVEN_SENT].n != records)
+	else if (records == RECORDS_ABANDONED)
+		refuse(loading, submission, FILE_ERROR, "abandoned");
+	else if (records != RECORDS_NOT_COUNTED && loading->given[GIVEN_SENT].n != records)
 		refuse(loading, submission, FILE_ERROR, "record_count");
 	else if (loading->given[GIVEN_SENT].n == 0)
 		refuse(loading, submission, FILE_ERROR, "no_records");
@@ -204,6 +273,7 @@ check_file(Loading *loading, Submission *submission, int records)
 	if (loading->refused || strcmp(submission->kind, SUBMISSION_FULL) != 0)
 		return false;
 
+	LoadRejected(loading);
 	find_running(loading, &running);
 	if (running.unclear > 0)
 		strlcpy(submission->detail_code, "nothing_ended", sizeof(submission->detail_code));
@@ -411,8 +481,8 @@ load(Loading *loading, Submission *submission, bool may_end)
 }
 
 /*
- * Apply a submission that has not been answered, and fill in the answer.  Where "records" is
- * not negative, it must have so many.  "only", if not NULL, gets the rule that its one
+ * Apply a submission that has not been answered, and fill in the answer.  It must have so many
+ * records, where they were counted.  "only", if not NULL, gets the rule that its one
  * record breaks.
  */
 void
@@ -424,13 +494,16 @@ SubmissionApply(Submission *submission, int records, RecordRule *only)
 	AuditEvent	event;
 	bool		may_end;
 
+	SubmissionGuardForget();
 	lock_authority(submission->local_authority);
+	require_present_numbers();
 	loading->submission = submission;
 	loading->today = DayToday();
 	loading->number_type = get_atttype(CpisRelationOid(CPIS_PLAN), PLAN_NHS_NUMBER);
 	loading->equals = SubmissionEquality(loading->number_type);
 	SentRead(submission->submission_id, loading->number_type, loading->today, &loading->given[GIVEN_SENT]);
 	begin_known(loading->number_type, &loading->given[GIVEN_KNOWN]);
+	begin_rejected(loading->number_type, &loading->given[GIVEN_REJECTED]);
 
 	submission->accepted = submission->rejected = submission->ended = 0;
 	submission->detail_code[0] = '\0';
@@ -446,8 +519,8 @@ SubmissionApply(Submission *submission, int records, RecordRule *only)
 	if (only != NULL)
 		*only = loading->last;
 
-	tuplestore_end(loading->given[GIVEN_SENT].rows);
-	tuplestore_end(loading->given[GIVEN_KNOWN].rows);
+	for (int i = 0; i < GIVEN_COUNT; i++)
+		tuplestore_end(loading->given[i].rows);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 }

@@ -13,6 +13,10 @@
 extern double cpis_full_submission_share;
 extern int	cpis_minimum_client_version;
 
+/* Instead of a number of records. */
+#define RECORDS_NOT_COUNTED (-1)
+#define RECORDS_ABANDONED (-2)
+
 extern char *SubmissionEquality(Oid number_type);
 extern void SubmissionApply(Submission *submission, int records, RecordRule *only);
 

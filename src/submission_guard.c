@@ -12,10 +12,13 @@
  * The owner of the table, superusers, and functions of the extension insert what they give,
  * as a restore does: what they give in full is only looked at for a salt.
  *
- * The first row of a statement that is added to a submission locks the row of that
- * (NO KEY UPDATE) to the end of the transaction, as cpis_submission_apply() does: so
- * nothing is added to what has been answered, and two who add to one do it in turn.  An error
- * ends the statement, and nothing of it is there.
+ * The first row of a statement that is added to a submission locks the row of that, by an
+ * update, to the end of the transaction, as cpis_submission_apply() does: so nothing is added
+ * to what has been answered, two who add to one do it in turn, and who applies it under an
+ * older snapshot gets an error (40001) instead of overlooking what was added.  When the
+ * lock is gone with a subtransaction, or the submission is applied in the middle of the
+ * statement, the next row looks again.  An error ends the statement, and nothing of it is
+ * there.
  *
  * Not as a foreign key and a default, for these cost more for each row than to store it.
  *
@@ -24,6 +27,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "authority.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -49,6 +53,31 @@ static struct
 	int64		submission_id;
 	int32		line_no;		/* the last */
 }			adding;
+
+/*
+ * What was locked in a transaction, or a part of it, that has ended, is not locked any more.
+ */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	adding.begun = false;
+}
+
+static void
+on_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		adding.begun = false;
+}
+
+/*
+ * Nothing is being added to any more: look again.
+ */
+void
+SubmissionGuardForget(void)
+{
+	adding.begun = false;
+}
 
 /*
  * 16 random bytes that nobody else has.
@@ -90,15 +119,19 @@ static void
 begin_adding(int64 submission_id)
 {
 	static const Oid types[] = {INT8OID};
+	static bool registered = false;
 	Datum		value = Int64GetDatum(submission_id);
 	Submission	submission;
 
+	if (!registered)
+	{
+		RegisterXactCallback(on_transaction_end, NULL);
+		RegisterSubXactCallback(on_subtransaction_end, NULL);
+		registered = true;
+	}
 	adding.begun = false;
-	if (!SubmissionLock(submission_id, &submission))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no submission " INT64_FORMAT, submission_id)));
-	AuthorityRequire(submission.local_authority, SUBMISSION_ACTION);
+	SubmissionRequire(submission_id, &submission);
+	SubmissionLock(submission_id, &submission);
 	if (submission.answered)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -110,6 +143,19 @@ begin_adding(int64 submission_id)
 				   lengthof(types), types, &value, NULL, take_line, &adding.line_no);
 	adding.submission_id = submission_id;
 	adding.begun = true;
+}
+
+/*
+ * The line after the last.
+ */
+static int32
+next_line(void)
+{
+	if (adding.line_no == PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("submission has no more lines")));
+	return ++adding.line_no;
 }
 
 /*
@@ -166,7 +212,9 @@ fill_row(const TriggerData *trigger)
 			begin_adding(submission_id);
 		values[0] = Int64GetDatum(submission_id);
 		if (isnull[1])
-			values[1] = Int32GetDatum(++adding.line_no);
+			values[1] = Int32GetDatum(next_line());
+		else
+			adding.line_no = Max(adding.line_no, DatumGetInt32(values[1]));
 		isnull[0] = isnull[1] = false;
 	}
 	for (int i = 3; !trusted && i < lengthof(columns); i++)

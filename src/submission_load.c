@@ -40,6 +40,9 @@
 /* So many records at a time. */
 #define BATCH_SIZE 8192
 
+/* More records than this are not looked up one by one. */
+#define FILE_SIZE 64
+
 /* What is to be done about a record. */
 typedef enum Act
 {
@@ -390,14 +393,15 @@ store(Batch *batch)
 		plans.nids = batch->nchanged;
 		run(batch, &plans,
 			"UPDATE cpis.plan p SET end_date = b.end_date, delete_date = b.delete_date, local_reference = b.local_reference, submission_id = $2"
-			" FROM batch b WHERE b.act = 2 AND p.plan_id = b.plan_id AND p.local_authority = $1", batch->nchanged);
+			" FROM batch b WHERE b.act = 2 AND p.plan_id = b.plan_id AND $1 IS NOT NULL", batch->nchanged);
 	}
 	/* Each record where it was read: not all of the submission for each batch. */
 	nest_level = OwnPlannerWithout("enable_hashjoin", "enable_mergejoin");
 	if (batch->rows.n > 0)
 		run(batch, &records,
 			"UPDATE cpis.submission_record r SET record_code = b.record_code, detail_code = b.detail_code, field = b.field"
-			" FROM batch b WHERE r.ctid = b.tid AND r.submission_id = $2 AND $1 IS NOT NULL", batch->rows.n);
+			/* Not by the index: a submission is younger than all statistics, which say that it has one record. */
+			" FROM batch b WHERE r.ctid = b.tid AND r.submission_id + 0 = $2 AND $1 IS NOT NULL", batch->rows.n);
 	AtEOXact_GUC(true, nest_level);
 	batch->loading->added += batch->nadded;
 	batch->loading->changed += batch->nchanged;
@@ -420,6 +424,24 @@ flush(Batch *batch)
 }
 
 /*
+ * Note a record that will be rejected.
+ */
+static void
+put_rejected(OwnGiven *rejected, const Decision *decision)
+{
+	Datum		values[REJECTED_NCOLUMNS];
+	bool		isnull[REJECTED_NCOLUMNS] = {false};
+
+	values[REJECTED_NHS_NUMBER - 1] = value_of(decision, DECIDE_NHS_NUMBER);
+	isnull[REJECTED_NHS_NUMBER - 1] = is_null(decision, DECIDE_NHS_NUMBER);
+	values[REJECTED_LOCAL_REFERENCE - 1] = value_of(decision, DECIDE_LOCAL_REFERENCE);
+	isnull[REJECTED_LOCAL_REFERENCE - 1] = is_null(decision, DECIDE_LOCAL_REFERENCE);
+	values[REJECTED_RULE - 1] = Int32GetDatum(decision->rule);
+	tuplestore_putvalues(rejected->rows, rejected->descriptor, values, isnull);
+	rejected->n++;
+}
+
+/*
  * Decide about rows of the query.
  */
 static void
@@ -434,8 +456,13 @@ take_decisions(SPITupleTable *rows, void *context)
 
 		heap_deform_tuple(rows->vals[i], rows->tupdesc, decision.values, decision.isnull);
 		decide(batch, &decision);
-		count_act(batch, &decision);
-		put(batch, &decision);
+		if (!batch->loading->only_decides)
+		{
+			count_act(batch, &decision);
+			put(batch, &decision);
+		}
+		else if (decision.rule != RULE_NONE)
+			put_rejected(&batch->loading->given[GIVEN_REJECTED], &decision);
 		MemoryContextReset(batch->row_context);
 		if (batch->rows.n == BATCH_SIZE)
 			flush(batch);
@@ -482,16 +509,17 @@ deciding_query(const Loading *loading)
 }
 
 /*
- * Load the records, or, where the file is refused, only answer them.
+ * Go through the records, and load them, or only decide about them.
  */
-void
-LoadRecords(Loading *loading)
+static void
+go_through(Loading *loading)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		value = CStringGetTextDatum(loading->submission->local_authority);
 	Reading		reading = ReadingBegin();
 	PlanPolicy	policy;
 	Batch	   *batch = palloc0(sizeof(Batch));
+	int			nest_level;
 
 	PlanPolicyBegin(&policy, &reading);
 	batch->loading = loading;
@@ -501,12 +529,38 @@ LoadRecords(Loading *loading)
 	batch->rows.name = "batch";
 	batch->rows.descriptor = describe(loading->number_type);
 	batch->rows.rows = tuplestore_begin_heap(true, false, work_mem);
+	/* For a file, whatever the planner guesses of the authority's plans; for a record, by the index. */
+	nest_level = OwnPlannerWithout(loading->given[GIVEN_SENT].n > FILE_SIZE ? "enable_nestloop" : NULL, NULL);
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, GIVEN_COUNT, deciding_query(loading),
 					   lengthof(types), types, &value, take_decisions, batch);
+	AtEOXact_GUC(true, nest_level);
 	flush(batch);
 	tuplestore_end(batch->rows.rows);
 	ReadingEnd(&reading);
 	MemoryContextDelete(batch->row_context);
 	MemoryContextDelete(batch->context);
 	pfree(batch);
+}
+
+/*
+ * Find the records that will be rejected, and change nothing.
+ */
+void
+LoadRejected(Loading *loading)
+{
+	loading->only_decides = true;
+	go_through(loading);
+	loading->only_decides = false;
+	/* They will be counted when they are. */
+	memset(loading->rules, 0, sizeof(loading->rules));
+	loading->unchanged = 0;
+}
+
+/*
+ * Load the records, or, where the file is refused, only answer them.
+ */
+void
+LoadRecords(Loading *loading)
+{
+	go_through(loading);
 }

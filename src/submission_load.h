@@ -17,7 +17,17 @@ enum
 {
 	GIVEN_SENT,					/* submission_sent.h */
 	GIVEN_KNOWN,				/* demographics.h */
+	GIVEN_REJECTED,				/* records that will be rejected: see below */
 	GIVEN_COUNT
+};
+
+/* Columns of the records that will be rejected. */
+enum
+{
+	REJECTED_NHS_NUMBER = 1,	/* NULL: nobody can read it */
+	REJECTED_LOCAL_REFERENCE,
+	REJECTED_RULE,
+	REJECTED_NCOLUMNS = REJECTED_RULE
 };
 
 /* A submission that is being applied. */
@@ -29,6 +39,7 @@ typedef struct Loading
 	const char *equals;			/* of that, for queries */
 	OwnGiven	given[GIVEN_COUNT];
 	bool		refused;		/* the file as a whole */
+	bool		only_decides;
 
 	/* What has become of the records. */
 	int64		rules[RULE_COUNT];
@@ -39,6 +50,7 @@ typedef struct Loading
 	int64		unchanged;
 } Loading;
 
+extern void LoadRejected(Loading *loading);
 extern void LoadRecords(Loading *loading);
 
 #endif							/* CPIS_SUBMISSION_LOAD_H */

@@ -1,6 +1,6 @@
 -- What authorities send: each rule, and what becomes of the register.
 CREATE EXTENSION pgtap;
-SELECT plan(161);
+SELECT plan(177);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority VALUES
@@ -41,6 +41,13 @@ CREATE FUNCTION plans(n integer) RETURNS text LANGUAGE sql SECURITY DEFINER SET 
 	SELECT COALESCE(string_agg(concat_ws(' ', right(local_authority, 1), plan_type, start_date, COALESCE(end_date::text, '-'), COALESCE(delete_date::text, '-'), local_reference), '; ' ORDER BY local_authority, plan_type, start_date), '')
 	FROM cpis.plan WHERE nhs_number = nhs_number_synthetic(71000 + n)
 $$;
+-- What becomes of a file while the demographics function has this search_path.
+CREATE FUNCTION path_is(path text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN ': ' || send('delta', number(63) || ',lac,2026-01-01');
+EXCEPTION
+	WHEN OTHERS THEN RETURN ': ' || sqlstate;
+END $$;
 -- How many plans a look-up finds.
 CREATE FUNCTION found(n integer) RETURNS bigint LANGUAGE sql VOLATILE AS $$
 	SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(71000 + n), 'A Nurse', 'RSUB', 'ambulance')
@@ -158,7 +165,7 @@ SET ROLE sends_two;
 -- Running are 99, one of 13, 20 to 23 and 25: seven.
 SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(20) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2026-01-01,,,,F21'),
 	'CPF01 0 4 0 would_end_too_many: CPR07/file_refused CPR07/file_refused CPR07/file_refused CPR07/file_refused', 'a file that would end too much');
-SELECT is(send('full', number(98) || ',cpp,2026-01-01', number(97) || ',cpp,x'), 'CPF01 0 2 0 would_end_too_many: CPR07/file_refused CPR07/start_date_format/start_date', 'what is wrong is told all the same');
+SELECT is(send('full', number(98) || ',cpp,2026-01-01', number(99) || ',cpp,x'), 'CPF01 0 2 0 would_end_too_many: CPR07/file_refused CPR07/start_date_format/start_date', 'what is wrong is told all the same');
 SELECT is(plans(22) || plans(98), '2 looked_after 2026-01-01 - - F22', 'changes nothing');
 RESET ROLE;
 SET cpis.full_submission_share = 0.3;
@@ -174,6 +181,20 @@ SELECT is(plans(20) || '; ' || plans(21), '2 looked_after 2026-01-01 - - F20; 2 
 SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(20) || ',lac,2026-01-01,,,,F20', 'x,lac,2026-01-01,,,,F29', number(25) || ',lac,2026-01-01,,,,F25'),
 	'CPF03 4 1 0 nothing_ended: CPR06 CPR06 CPR06 CPR04/nhs_number_format/nhs_number CPR06', 'one of which nobody knows whom it means ends nothing');
 SELECT is(plans(21), '2 looked_after 2026-01-01 - - F21', 'not even what is absent');
+-- Whatever it is rejected for: a number that is inactive, a year mistyped, a number that is another's beside a wrong kind.
+RESET ROLE;
+SELECT cpis_nhs_number_inactivate(number(26)::nhs_number) > 0 AS inactive;
+SET ROLE sends_two;
+SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(26) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2016-01-01,2016-03-01', number(25) || ',lac,2026-01-01,,,,F25'),
+	'CPF03 3 2 0: CPR06 CPR06 CPR05/nhs_number_inactive/nhs_number CPR07/not_held/end_date CPR06', 'rejected for what the register knows');
+SELECT is(plans(20) || '; ' || plans(21), '2 looked_after 2026-01-01 - - F20; 2 looked_after 2026-01-01 - - F21', 'they run on, by reference and by number');
+SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(27) || ',cpx,2026-01-01', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25'),
+	'CPF03 4 1 0 nothing_ended: CPR06 CPR06 CPR07/plan_type_unknown/plan_type CPR06 CPR06', 'a number that is nobody''s here');
+SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', 'x,lac,2026-01-01,,,,F24', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25'),
+	'CPF03 4 1 0 nothing_ended: CPR06 CPR06 CPR04/nhs_number_format/nhs_number CPR06 CPR06', 'the reference of a plan that has ended');
+SELECT is(plans(20), '2 looked_after 2026-01-01 - - F20', 'ends nothing');
+SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(28) || ',lac,2016-01-01,2016-03-01', number(20) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2026-01-01,,,,F21', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25'),
+	'CPF03 5 2 0: CPR06 CPR06 CPR07/not_held/end_date CPR06 CPR06 CPR07/duplicate/start_date CPR06', 'what ended long ago, and doubles, are no riddle');
 SELECT is(send('full'), 'CPF01 0 0 0 no_records:', 'an empty full file');
 SELECT is(send('delta'), 'CPF01 0 0 0 no_records:', 'an empty one');
 RESET ROLE;
@@ -197,6 +218,23 @@ SELECT is((file_code, accepted, rejected, detail_code)::text, '(CPF01,0,1,record
 SELECT is((file_code, accepted, rejected, detail_code)::text, '(CPF01,0,1,record_count)', 'applied again, the same answer') FROM cpis_submission_apply(:counted);
 SELECT is(plans(31), '', 'nothing loaded');
 SELECT is(becomes_of('INSERT INTO cpis.submission_record (nhs_number) VALUES (''x'')'), '55000', 'what was answered gets no more');
+SELECT cpis_submission_open('E06000071') AS midway \gset
+SELECT is(becomes_of(format('INSERT INTO cpis.submission_record (submission_id, nhs_number) SELECT %1$s, CASE WHEN g = 2 THEN (SELECT ''x'' FROM cpis_submission_apply(%1$s) WHERE g = g) END FROM generate_series(1, 3) g', :midway)), '55000', 'not even in the middle of a statement');
+-- The lock that a part of the transaction took is gone with it, and so is what it began.
+CREATE FUNCTION add_and_undo(id bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO cpis.submission_record (submission_id, nhs_number) VALUES (id, 'inner');
+	RAISE EXCEPTION USING errcode = 'UX000';
+EXCEPTION
+	WHEN SQLSTATE 'UX000' THEN
+		PERFORM cpis_submission_apply(id);
+		RETURN 'outer';
+END $$;
+SELECT is(becomes_of(format('INSERT INTO cpis.submission_record (submission_id, nhs_number) SELECT %1$s, add_and_undo(%1$s)', :midway)), '55000', 'nor after an inner one was undone');
+DROP FUNCTION add_and_undo;
+INSERT INTO cpis.submission_record (line_no, nhs_number) VALUES (5, 'x'), (NULL, 'y'), (2147483647, 'z');
+SELECT is(becomes_of('INSERT INTO cpis.submission_record (nhs_number) VALUES (''x'')'), '22003', 'lines have an end');
+SELECT is(string_agg(line_no::text, ' '), '5 6 2147483647', 'a line that is left out is the next') FROM (SELECT cpis_submission_apply(:midway)) AS a, cpis_submission_answer(:midway);
 
 -- One record.
 SELECT is(((a).record_code, (a).detail_code, (a).field)::text, answer, name) FROM (VALUES
@@ -214,7 +252,7 @@ SELECT is(count(*), 2::bigint, 'events of one record name it') FROM cpis.audit_e
 	WHERE e.action = 'submission' AND e.detail LIKE '% put: CPF02%' AND p.nhs_number = nhs_number_synthetic(71040) AND e.nhs_number = p.nhs_number;
 
 -- Demographics.
-CREATE FUNCTION public.trace(numbers nhs_number[], births date[]) RETURNS TABLE (nhs_number nhs_number, status text) LANGUAGE sql SET search_path = public AS $$
+CREATE FUNCTION public.trace(numbers nhs_number[], births date[]) RETURNS TABLE (nhs_number nhs_number, status text) LANGUAGE sql SET search_path = public, pg_temp AS $$
 	SELECT n, CASE n::text WHEN number(50) THEN 'not_found' WHEN number(51) THEN 'sensitive' WHEN number(52) THEN 'not_verified'
 		WHEN number(53) THEN 'superseded' WHEN number(54) THEN 'unavailable' WHEN number(55) THEN (1 / (length(n::text) - 10))::text WHEN number(56) THEN 'dead' ELSE 'verified' END
 	FROM unnest(numbers, births) AS u (n, b)
@@ -237,6 +275,10 @@ ALTER FUNCTION public.trace OWNER TO sends_outsider;
 SET ROLE sends_one;
 SELECT is(becomes_of('SELECT send(''delta'', number(62) || '',lac,2026-01-01'')'), '55000', 'a function that would run as another');
 RESET ROLE;
+ALTER FUNCTION public.trace OWNER TO CURRENT_USER;
+-- A temporary table of the caller's must not stand in for one that it reads.
+SELECT is(becomes_of('ALTER FUNCTION public.trace SET search_path = ' || path), 'done', path) || COALESCE(path_is(path), '') AS path
+	FROM (VALUES ('public'), ('pg_temp, public'), ('"$user"'), ('public, pg_temp')) AS v (path);
 SET cpis.demographics_function = 'trace';
 SET ROLE sends_one;
 SELECT is(becomes_of('SELECT send(''delta'', number(62) || '',lac,2026-01-01'')'), '42883', 'one without a schema');
@@ -291,6 +333,13 @@ SELECT is(becomes_of(statement), state, statement) FROM (VALUES
 SET ROLE sends_one;
 SELECT is(becomes_of('SELECT cpis_submission_open(''E06000071'')'), '42501', 'and then not any more');
 RESET ROLE;
+-- What is never applied is refused by the purge after 30 days, and its records have a term from then on.
+INSERT INTO cpis.submission (local_authority, kind, opened_at) SELECT 'E06000072', 'full', clock_timestamp() - d * interval '1 hour' FROM (VALUES (719), (721), (9999)) AS v (d);
+INSERT INTO cpis.submission_record (submission_id, nhs_number, plan_type, start_date) SELECT submission_id, number(90), 'lac', '2026-01-01' FROM cpis.submission WHERE opened_at < clock_timestamp() - interval '1 day';
+CALL cpis_purge();
+SELECT is(string_agg((file_code, accepted, rejected, ended, detail_code)::text, ' ' ORDER BY opened_at DESC), '(,,,,) (CPF01,0,1,0,abandoned) (CPF01,0,1,0,abandoned)', 'abandoned')
+	FROM cpis.submission WHERE opened_at < clock_timestamp() - interval '1 day';
+SELECT is(plans(90), '', 'nothing loaded');
 SELECT is_empty('SELECT * FROM cpis_retention_reconcile() WHERE NOT uncommitted AND problem !~ ''^the register has|^\d+ records of submissions''', 'all agrees');
 
 -- What a superuser does behind the guards.
@@ -315,7 +364,7 @@ SELECT ok(found_out(statement) LIKE problem, statement) FROM (VALUES
 	('ALTER TABLE cpis.submission_record DISABLE TRIGGER guard_row', '%trigger "guard_row" of table "submission_record" is missing%')) AS v (statement, problem);
 SELECT * FROM finish();
 
-DROP FUNCTION found_out, found, plans, becomes_of, send, number, today;
+DROP FUNCTION found_out, path_is, found, plans, becomes_of, send, number, today;
 ALTER TABLE cpis.submission_record DISABLE TRIGGER own_change;
 ALTER TABLE cpis.submission DISABLE TRIGGER own_change;
 ALTER TABLE cpis.plan DISABLE TRIGGER guard;

@@ -39,7 +39,7 @@ sub night
 	unlink glob "$folder/*.csv";
 	append_to_file("$folder/plans.csv", join '', map { "$_\n" } @plans);
 	chdir $folder or die;
-	my $ok = IPC::Run::run([ $node->installed_command('psql'), '-Xq', '-v', 'ON_ERROR_STOP=1',
+	my $ok = IPC::Run::run([ $node->installed_command('psql'), '-Xq', '--csv', '-v', 'ON_ERROR_STOP=1',
 			'-d', $node->connstr('postgres') . ' user=manchester', '-f', 'nightly.sql' ], '>', \my $out, '2>', \my $err);
 	chdir $home or die;
 	note($err) if $err ne '';
@@ -67,7 +67,7 @@ is($node->safe_psql('postgres', q{SELECT unacknowledged FROM cpis_stat_notificat
 ok(!$ok, 'a file that is damaged');
 is($answer // $notices, undef, 'leaves nothing that could be taken for an answer');
 ($ok, $answer, $rejected, $notices) = night($header, $first);
-is($answer, "file_code,accepted,rejected,ended,detail_code\nCPF01,0,1,0,would_end_too_many\n", 'a file that was cut off');
+is($answer, "file_code,accepted,rejected,ended,detail_code\nCPF01,0,1,0,would_end_too_many\n", 'a file that was cut off at its source');
 
 # Every detail code is in README.
 my %detail = map { $_ => 1 } (slurp_file(dirname(__FILE__) . '/../../src/record_check.c') =~ /\{"CPR0\d", "(\w+)",/g),

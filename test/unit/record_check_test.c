@@ -171,13 +171,14 @@ test_age(void)
 	check(with_two("lac", "2026-01-01", NULL, "2008-11-26").rule == RULE_OVER_EIGHTEEN, "the day");
 	check(with_two("lac", "2026-01-01", "2026-11-26", "2008-11-26").rule == RULE_NONE, "ends");
 	check(with_two("lac", "2026-11-26", "2026-11-27", "2008-11-26").rule == RULE_OVER_EIGHTEEN, "begins then");
-	check(with_two("lac", "2026-11-25", "2026-11-27", "2008-11-26").rule == RULE_NONE, "began before");
+	check(with_two("lac", "2026-11-25", "2026-11-26", "2008-11-26").rule == RULE_NONE, "began before, and ends");
+	check(with_two("lac", "2026-11-25", "2026-11-27", "2008-11-26").rule == RULE_OVER_EIGHTEEN, "runs on");
 	check(with_two("ucpp", "2026-01-01", NULL, "1980-01-01").rule == RULE_NONE, "a mother");
 	check(with_two("ucpp", "1979-01-01", NULL, "1980-01-01").rule == RULE_NONE, "whose age does not count");
 	check(with_two("ucpp", "2026-01-01", NULL, "31/12/1980").rule == RULE_DATE_OF_BIRTH_FORMAT, "but must be a date");
 	/* 29 February 2008: of age on 1 March 2026. */
-	check(with_two("lac", "2026-02-28", "2026-12-01", "2008-02-29").rule == RULE_NONE, "28 February");
-	check(with_two("lac", "2026-03-01", "2026-12-01", "2008-02-29").rule == RULE_OVER_EIGHTEEN, "1 March");
+	check(with_two("lac", "2026-02-28", "2026-11-01", "2008-02-29").rule == RULE_NONE, "28 February");
+	check(with_two("lac", "2026-03-01", "2026-11-01", "2008-02-29").rule == RULE_OVER_EIGHTEEN, "1 March");
 }
 
 static void
