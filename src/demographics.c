@@ -35,6 +35,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -78,6 +79,7 @@ typedef struct Inquiry
 	const char *command;
 	Oid			number_type;
 	OwnGiven   *known;
+	MemoryContext context;		/* of one question */
 	bool		available;
 } Inquiry;
 
@@ -285,9 +287,11 @@ ask(SPITupleTable *rows, void *context)
 	int			n = rows->numvals;
 	Question	question = {.command = inquiry->command, .number_type = inquiry->number_type, .n = n};
 	bool		isnull[2] = {false};
+	MemoryContext outer;
 
 	if (!inquiry->available)
 		return;
+	outer = MemoryContextSwitchTo(inquiry->context);
 	question.numbers = palloc(n * sizeof(Datum));
 	question.births = palloc(n * sizeof(Datum));
 	question.no_birth = palloc(n * sizeof(bool));
@@ -315,6 +319,8 @@ ask(SPITupleTable *rows, void *context)
 		tuplestore_putvalues(inquiry->known->rows, inquiry->known->descriptor, values, isnull);
 		inquiry->known->n++;
 	}
+	MemoryContextSwitchTo(outer);
+	MemoryContextReset(inquiry->context);
 }
 
 static void
@@ -323,6 +329,7 @@ ask_all(void *context)
 	Inquiry    *inquiry = context;
 
 	inquiry->command = command_for(inquiry->number_type);
+	inquiry->context = AllocSetContextCreate(CurrentMemoryContext, "cpis demographics", ALLOCSET_DEFAULT_SIZES);
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), inquiry->sent, 1,
 					   "SELECT nhs_number, max(date_of_birth) FROM sent WHERE rule = 0"
 					   " GROUP BY nhs_number ORDER BY nhs_number",

@@ -123,7 +123,8 @@ value_of(const Decision *decision, int column)
 }
 
 /*
- * The last day on which a plan with these dates is held.
+ * The last day on which a plan with these dates is held; without a delete date where that
+ * has no column.
  */
 static int64
 last_day(Batch *batch, const Decision *decision, int end_column, int delete_column)
@@ -137,7 +138,7 @@ last_day(Batch *batch, const Decision *decision, int end_column, int delete_colu
 		if (days != RETENTION_WITHOUT_END)
 			last = (int64) DatumGetDateADT(value_of(decision, end_column)) + days;
 	}
-	if (!is_null(decision, delete_column))
+	if (delete_column != 0 && !is_null(decision, delete_column))
 		last = Min(last, (int64) DatumGetDateADT(value_of(decision, delete_column)) - 1);
 	return last;
 }
@@ -228,7 +229,8 @@ plan_rule(Batch *batch, const Decision *decision)
 	if (today <= last_day(batch, decision, DECIDE_END_DATE, DECIDE_DELETE_DATE) ||
 		(is_there && (is_deleted || is_as_sent(decision))))
 		return RULE_NONE;
-	return is_deleted ? RULE_DELETED : RULE_NOT_HELD;
+	/* Without its delete date, is it the end? */
+	return today <= last_day(batch, decision, DECIDE_END_DATE, 0) ? RULE_DELETED : RULE_NOT_HELD;
 }
 
 /*

@@ -97,7 +97,7 @@ my $statuses = q{
 			(ARRAY['not_found', 'sensitive', 'not_verified', 'superseded'])[1 + (n - 1) / 100]
 		FROM generate_series(1, 400) n;
 	CREATE FUNCTION public.demographics(nhs_number[], date[]) RETURNS TABLE (nhs_number nhs_number, status text)
-		LANGUAGE sql STABLE SET search_path = public
+		LANGUAGE sql STABLE SET search_path = public, pg_temp
 		AS $$SELECT n, COALESCE(s.status, 'verified') FROM unnest($1) AS n LEFT JOIN status s ON s.nhs_number = n$$;
 	SELECT count(cpis_nhs_number_inactivate(nhs_number_synthetic(900400 + n), nhs_number_synthetic(800000 + n))) FROM generate_series(1, 100) n;
 	SELECT count(cpis_nhs_number_inactivate(nhs_number_synthetic(900500 + n))) FROM generate_series(1, 100) n;
@@ -514,8 +514,14 @@ subtest 'a field of a megabyte' => sub {
 	is(answer('SELECT * FROM cpis_retention_reconcile()'), '', 'all agrees');
 };
 
-subtest 'no number is in the server log' => sub {
+subtest 'nobody is in the server log' => sub {
+	# A slip of the pen makes no valid number, and the line names somebody all the same.
+	my (undef, $states) = run_as('one', q{SELECT cpis_submission_open('E06000001') AS id} . " \\gset\n"
+		. copy_from(write_file('slip.csv', "99900 00018,cpp,2026-01-01,,,2015-03-04,SLIP\n99900 00018,cpp,2026-01-01,,,2015-03-04,SLIP,x\n"))
+		. "INSERT INTO cpis.submission_record (line_no, nhs_number, local_reference) VALUES (0, '99900 00018', 'SLIP');");
+	is($states, '22P04 23514', 'a line too long, and one that has no number');
 	my $log = slurp_file($node->logfile);
+	unlike($log, qr/SLIP|99900|2015-03-04/, 'of lines that COPY refuses, and rows that a constraint does');
 	my @found = grep { index($log, $_) >= 0 || index($log, s/^(...)(...)/$1 $2 /r) >= 0 } @numbers[ 0 .. $used - 1 ];
 	is("@found[ 0 .. ($#found < 4 ? $#found : 4) ]", '', 'of those in damaged files');
 	# COPY cites the line that it cannot read.
