@@ -42,7 +42,7 @@ BEGIN ATOMIC
 			SELECT a.recorded_at, a.action, a.nhs_number, a.worker_name, a.job_role, a.organisation, a.care_setting, a.detail, a.leaf_hash
 			FROM cpis.audit_event a WHERE a.event_id = n.event_id LIMIT 1) e ON true
 		LEFT JOIN cpis.organisation o ON o.code = e.organisation
-		LEFT JOIN cpis.inactive_number i ON e.action = 'number' AND i.nhs_number = e.nhs_number
+		LEFT JOIN cpis.inactive_number i ON e.action = 'number' AND e.detail = 'superseded' AND i.nhs_number = e.nhs_number
 	WHERE n.local_authority = notices.local_authority AND n.notification_no > after AND n.notification_no <= after + max
 	ORDER BY n.notification_no;
 END;
@@ -128,13 +128,14 @@ CREATE FUNCTION cpis.notification_escalation(
 	OUT lag interval)
 	RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-BEGIN ATOMIC
+-- As a string, so that it does not keep an administrator from altering the columns of the register.
+AS $$
 	SELECT s.local_authority, a.name, a.office_hours_phone, a.emergency_duty_phone, s.unacknowledged, s.oldest_unacknowledged_at, s.lag
 	FROM cpis.stat_notification() s LEFT JOIN cpis.local_authority a ON a.code = s.local_authority
 	-- An event that is missing is no reason to overlook its authority.
 	WHERE s.lag > interval '1 day' OR (s.unacknowledged <> 0 AND s.lag IS NULL)
-	ORDER BY s.oldest_unacknowledged_at NULLS FIRST;
-END;
+	ORDER BY s.oldest_unacknowledged_at NULLS FIRST
+$$;
 REVOKE ALL ON FUNCTION cpis.notification_escalation() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cpis.notification_escalation() TO pg_monitor;
 COMMENT ON FUNCTION cpis.notification_escalation() IS 'what is behind view cpis_notification_escalation';

@@ -84,6 +84,22 @@ typedef struct Inquiry
 } Inquiry;
 
 /*
+ * Does pg_temp stand last in this search_path, and nowhere else?
+ */
+static bool
+ends_with_temporary(List *schemas)
+{
+	ListCell   *cell;
+
+	foreach(cell, schemas)
+	{
+		if (strcmp(lfirst(cell), "pg_temp") == 0)
+			return lnext(schemas, cell) == NULL;
+	}
+	return false;
+}
+
+/*
  * See that no temporary table can stand in for one that the function reads: where it has a
  * search_path of its own, pg_temp must stand last in it, for left out it comes first.
  */
@@ -105,8 +121,7 @@ check_path(HeapTuple function)
 
 		if (strncmp(value, setting, strlen(setting)) != 0)
 			continue;
-		if (!SplitIdentifierString(value + strlen(setting), ',', &schemas) || schemas == NIL ||
-			strcmp(llast(schemas), "pg_temp") != 0)
+		if (!SplitIdentifierString(value + strlen(setting), ',', &schemas) || !ends_with_temporary(schemas))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("search_path of function \"%s\" must end with pg_temp", cpis_demographics_function),

@@ -10,14 +10,14 @@
  * hold a valid NHS number, and masks numbers in the rest of the entry.
  *
  * What an authority sends may be no valid number by a slip of the pen, and names somebody
- * all the same: of errors about cpis.submission_record, the lines of COPY, the statement and
- * the row that fails are hidden whatever they hold.
+ * all the same: of errors about cpis.submission_record, the lines of COPY, the statement, its
+ * parameters and the row that fails are hidden whatever they hold.
  *
  * A message, hint or internal query that goes to the log as well as to the
  * client is masked for both: core has one copy.  The client's DETAIL stays.
  *
  * Called by core for each message on its way to the log.  It must not raise an
- * error and allocates only a copy of a DETAIL that it masks.
+ * error and allocates only a copy of a DETAIL that it masks, or what stands for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -65,7 +65,7 @@ log_guard(ErrorData *error)
 {
 	if (holds_number(debug_query_string) || is_about_records(debug_query_string))
 		error->hide_stmt = true;
-	if (holds_number(error->context) || is_about_records(error->context))
+	if (holds_number(error->context) || is_about_records(error->context) || is_about_records(debug_query_string))
 		error->hide_ctx = true;
 	if (error->detail != NULL && is_about_records(error->table_name))
 		error->detail_log = MemoryContextStrdup(ErrorContext, "The row is not shown.");

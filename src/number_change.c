@@ -15,13 +15,17 @@
  *
  * Takes ShareRowExclusiveLock on cpis.inactive_number: it waits for the transactions that have
  * applied a submission, so that no authority which is just using the number is overlooked, and
- * those that come wait for this one.  Look-ups do not touch the table.  The event is durable, and the authorities have their notices, before the change can be
- * committed; an error leaves everything as it was.
+ * those that come wait for this one.  Therefore it waits a few seconds at most (55P03), has
+ * looked through what was sent before that, and looks only for what has come since afterwards;
+ * and it wants the newest snapshot (25001).  Look-ups do not touch the table.  The event is
+ * durable, and the authorities have their notices, before the change can be committed; an
+ * error leaves everything as it was.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "argument.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
@@ -32,8 +36,10 @@
 #include "relation.h"
 #include "request.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "submission_apply.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -43,6 +49,9 @@ PG_FUNCTION_INFO_V1(cpis_nhs_number_reactivate);
 #define NUMBER_ACTION "number"
 
 #define INACTIVE_NHS_NUMBER 1
+
+/* How long to wait for who has applied a submission, in ms: who comes later waits behind. */
+#define LOCK_PATIENCE_MS 5000
 
 /* Who is to be told. */
 typedef struct Users
@@ -58,50 +67,84 @@ take_users(SPITupleTable *rows, void *context)
 	MemoryContext outer = MemoryContextSwitchTo(users->context);
 
 	for (uint64 i = 0; i < rows->numvals; i++)
-		users->authorities = lappend(users->authorities, pstrdup(SPI_getvalue(rows->vals[i], rows->tupdesc, 1)));
+	{
+		char	   *code = SPI_getvalue(rows->vals[i], rows->tupdesc, 1);
+		ListCell   *cell;
+
+		foreach(cell, users->authorities)
+		{
+			if (strcmp(lfirst(cell), code) == 0)
+				break;
+		}
+		if (cell == NULL)
+			users->authorities = lappend(users->authorities, pstrdup(code));
+	}
 	MemoryContextSwitchTo(outer);
 }
 
 /*
- * The authorities that have used the number.  What was sent is text, and has no index: this
- * reads all of it.
+ * Add the authorities that have used the number, in the register, or in submissions that
+ * were not answered before "since".  What was sent is text, and has no index: this reads
+ * all of it.
  */
-static List *
-find_users(Oid number_type, Datum number)
+static void
+find_users(Users *users, Oid number_type, Datum number, TimestampTz since)
 {
-	Users		users = {.context = CurrentMemoryContext};
-	Oid			types[] = {number_type, TEXTOID};
+	Oid			types[] = {number_type, TEXTOID, TIMESTAMPTZOID};
 	char		digits[NHS_NUMBER_DIGITS + 1];
-	char	   *schema = SubmissionEquality(number_type);
-	Datum		values[2];
+	char	   *equals = SubmissionEquality(number_type);
+	Datum		values[3];
 
 	mod11_print(DatumGetInt32(number), digits);
 	values[0] = number;
 	values[1] = CStringGetTextDatum(digits);
+	values[2] = TimestampTzGetDatum(since);
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), NULL, 0,
 					   psprintf("SELECT local_authority FROM cpis.plan WHERE nhs_number %s $1"
 								" UNION SELECT s.local_authority FROM cpis.submission_record r JOIN cpis.submission s USING (submission_id)"
-								" WHERE translate(r.nhs_number, E' -\\t\\n\\x0b\\f\\r\\uFEFF', '') = $2 ORDER BY 1", schema),
-					   lengthof(types), types, values, take_users, &users);
-	return users.authorities;
+								" WHERE translate(r.nhs_number, E' -\\t\\n\\x0b\\f\\r\\uFEFF', '') = $2"
+								" AND (s.answered_at IS NULL OR s.answered_at >= $3) ORDER BY 1", equals),
+					   lengthof(types), types, values, take_users, users);
 }
 
 /*
- * Lock the numbers, and see that this one is inactive, or that it is not; 22023 where it is not
- * so, and for a placeholder.
+ * Lock the numbers.
  */
-static OwnChange
+static void
+lock_numbers(void)
+{
+	int			nest_level = NewGUCNestLevel();
+
+	if (LockTimeout == 0 || LockTimeout > LOCK_PATIENCE_MS)
+		(void) set_config_option("lock_timeout", psprintf("%d", LOCK_PATIENCE_MS), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	LockRelationOid(CpisRelationOid(CPIS_INACTIVE_NUMBER), ShareRowExclusiveLock);
+	AtEOXact_GUC(true, nest_level);
+}
+
+/*
+ * Find who has used the number, lock the numbers, and see that it is inactive, or that it is
+ * not; 22023 where it is not so, and for a placeholder.
+ */
+static List *
 begin(Oid *number_type, Datum number, bool must_be_inactive)
 {
 	OwnChange	change = {.table = CpisRelationOid(CPIS_INACTIVE_NUMBER)};
+	Users		users = {.context = CurrentMemoryContext};
+	TimestampTz since = GetCurrentTimestamp();
 	bool		is_inactive;
 
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("an NHS number must be changed in a transaction of isolation level READ COMMITTED")));
 	*number_type = get_atttype(change.table, INACTIVE_NHS_NUMBER);
 	if (mod11_is_placeholder(DatumGetInt32(number)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the NHS number is a placeholder")));
-	LockRelationOid(change.table, ShareRowExclusiveLock);
+	find_users(&users, *number_type, number, DT_NOBEGIN);
+	lock_numbers();
 	is_inactive = OwnChangeExecute(&change,
 								   psprintf("SELECT event_id FROM cpis.inactive_number WHERE nhs_number %s $1",
 											SubmissionEquality(*number_type)),
@@ -111,7 +154,8 @@ begin(Oid *number_type, Datum number, bool must_be_inactive)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 is_inactive ? errmsg("the NHS number is inactive already") : errmsg("the NHS number is not inactive"),
 				 errhidestmt(true), errhidecontext(true)));
-	return change;
+	find_users(&users, *number_type, number, since);
+	return users.authorities;
 }
 
 /*
@@ -145,7 +189,7 @@ cpis_nhs_number_inactivate(PG_FUNCTION_ARGS)
 	Oid			types[] = {InvalidOid, InvalidOid, TIMESTAMPTZOID, INT8OID};
 	Datum		values[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
-	OwnChange	change;
+	OwnChange	change = {0};
 	AuditEvent	event;
 
 	ChangeCheckCallable("cpis_nhs_number_inactivate()");
@@ -153,10 +197,10 @@ cpis_nhs_number_inactivate(PG_FUNCTION_ARGS)
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
 	if (!PG_ARGISNULL(1) && (PG_GETARG_INT32(1) == PG_GETARG_INT32(0) || mod11_is_placeholder(PG_GETARG_INT32(1))))
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "superseded_by", "must be another number, and no placeholder");
-	change = begin(&types[0], PG_GETARG_DATUM(0), false);
 	record(&event, PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? "inactive" : "superseded",
-		   find_users(types[0], PG_GETARG_DATUM(0)));
+		   begin(&types[0], PG_GETARG_DATUM(0), false));
 
+	change.table = CpisRelationOid(CPIS_INACTIVE_NUMBER);
 	types[1] = types[0];
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1);
@@ -177,15 +221,15 @@ cpis_nhs_number_reactivate(PG_FUNCTION_ARGS)
 {
 	Oid			type;
 	Datum		number;
-	OwnChange	change;
+	OwnChange	change = {0};
 	AuditEvent	event;
 
 	ChangeCheckCallable("cpis_nhs_number_reactivate()");
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
 	number = PG_GETARG_DATUM(0);
-	change = begin(&type, number, true);
-	record(&event, number, "active again", find_users(type, number));
+	record(&event, number, "active again", begin(&type, number, true));
+	change.table = CpisRelationOid(CPIS_INACTIVE_NUMBER);
 	OwnChangeOne(&change,
 				 psprintf("DELETE FROM cpis.inactive_number WHERE nhs_number %s $1", SubmissionEquality(type)),
 				 1, &type, &number, NULL, NULL);

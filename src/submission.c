@@ -39,6 +39,7 @@
 #include "submission.h"
 #include "submission_apply.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(cpis_submission_open);
@@ -82,6 +83,7 @@ static void
 take_submission(SPITupleTable *rows, void *context)
 {
 	Submission *submission = context;
+	bool		isnull;
 
 	take_text(rows, 1, submission->local_authority, sizeof(submission->local_authority));
 	take_text(rows, 2, submission->kind, sizeof(submission->kind));
@@ -92,10 +94,11 @@ take_submission(SPITupleTable *rows, void *context)
 	submission->ended = take_integer(rows, 7);
 	take_text(rows, 8, submission->detail_code, sizeof(submission->detail_code));
 	submission->answered = submission->file_code[0] != '\0';
+	submission->opened_at = DatumGetTimestampTz(SPI_getbinval(rows->vals[0], rows->tupdesc, 9, &isnull));
 }
 
 #define SUBMISSION_COLUMNS \
-	"local_authority, kind, client_version, file_code, accepted, rejected, ended, detail_code"
+	"local_authority, kind, client_version, file_code, accepted, rejected, ended, detail_code, opened_at"
 
 static void
 raise_none(int64 submission_id)
@@ -254,7 +257,8 @@ take_id(SPITupleTable *rows, void *context)
 
 /*
  * Refuse a submission that was opened long ago and never applied, so that its records get a
- * term; false where there is none, or somebody has it.
+ * term; false where there is none, or somebody has it, or is applying another of the
+ * authority: the next purge tries again.
  */
 bool
 SubmissionAbandon(void)
@@ -271,6 +275,8 @@ SubmissionAbandon(void)
 					   0, NULL, NULL, NULL, take_id, &submission_id) == 0)
 		return false;
 	SubmissionLock(submission_id, &submission);
+	if (!SubmissionTryAuthority(submission.local_authority))
+		return false;
 	SubmissionApply(&submission, RECORDS_ABANDONED, NULL);
 	ereport(NOTICE, (errmsg("submission " INT64_FORMAT " was never applied, and is refused", submission_id)));
 	return true;

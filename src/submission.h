@@ -9,6 +9,7 @@
 #define CPIS_SUBMISSION_H
 
 #include "audit_event.h"
+#include "datatype/timestamp.h"
 #include "record_check.h"
 
 /* What a submission is for. */
@@ -47,6 +48,7 @@ typedef struct Submission
 	char		local_authority[LOCAL_AUTHORITY_LENGTH + 1];
 	char		kind[NAMEDATALEN];
 	int32		client_version;
+	TimestampTz opened_at;
 	bool		answered;
 
 	/* The answer. */

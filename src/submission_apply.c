@@ -9,11 +9,13 @@
  * in it.
  *
  * A full file ends the running plans of its authority for which it has no record, on
- * the present day.  A record that is rejected, for whatever reason, still keeps plans from
- * being ended: those of its number and of its reference.  Where neither leads to a running
- * plan, the file ends nothing, for nobody knows which it means; unless it is one that is no
- * plan's any more, or another record for one that was loaded.  A file that would end more than cpis.full_submission_share of
- * the running plans is refused: most likely it was cut off.
+ * the present day; not those that were sent after it was opened, by another submission, for
+ * it is older than they.  A record that is rejected, for whatever reason, still keeps plans
+ * from being ended: those of its number and of its reference.  Where neither leads to a
+ * running plan that has no record of its own, the file ends nothing, for nobody knows which
+ * it means; unless it is of a plan that ended long ago, or the same record twice.  A file
+ * that would end more than cpis.full_submission_share of the running plans is refused: most
+ * likely it was cut off.
  *
  * The answer is recorded before the caller can commit it, by an event that has the root
  * of the Merkle tree (RFC 9162) over the commitments to all records with their
@@ -34,6 +36,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "authority.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "day.h"
@@ -62,8 +65,9 @@
 double		cpis_full_submission_share = 0.1;
 int			cpis_minimum_client_version = 1;
 
-/* A column of cpis.inactive_number. */
+/* Columns that name the event by which a row was recorded. */
 #define INACTIVE_EVENT_ID 4
+#define SUBMISSION_EVENT_ID 12
 
 /* Running plans of an authority, and those of them that a full file does not have. */
 typedef struct Running
@@ -73,53 +77,70 @@ typedef struct Running
 	int64		unclear;		/* records of which nobody knows which plan they mean */
 } Running;
 
+/* $1 is the authority, $2 today, $3 when the submission was opened. */
 #define RUNNING \
 	"p.local_authority = $1 AND p.end_date IS NULL AND (p.delete_date IS NULL OR p.delete_date > $2)"
+#define WITHOUT_RECORD \
+	"NOT EXISTS (SELECT FROM accepted a WHERE a.nhs_number %1$s p.nhs_number AND a.plan_type = p.plan_type AND a.start_date = p.start_date)"
 #define ABSENT \
-	"NOT EXISTS (SELECT FROM sent s WHERE s.nhs_number %1$s p.nhs_number AND s.plan_type = p.plan_type AND s.start_date = p.start_date)" \
-	" AND NOT EXISTS (SELECT FROM rejected r WHERE r.nhs_number %1$s p.nhs_number)" \
-	" AND NOT EXISTS (SELECT FROM rejected r WHERE r.local_reference = p.local_reference)"
+	"NOT EXISTS (SELECT FROM rejected r WHERE r.nhs_number %1$s p.nhs_number)" \
+	" AND NOT EXISTS (SELECT FROM rejected r WHERE r.local_reference = p.local_reference)" \
+	" AND NOT EXISTS (SELECT FROM cpis.submission w WHERE w.submission_id = p.submission_id AND w.answered_at > $3)"
 
 /*
- * Apply one submission of an authority at a time.  There is no such object to lock in
- * a catalogue: the tag is of the table of authorities and a hash of the code.
+ * Take the lock of an authority.  There is no such object to lock in a catalogue: the tag
+ * is of the table of authorities and a hash of the code.
  */
-static void
-lock_authority(const char *local_authority)
+static bool
+lock_authority(const char *local_authority, bool wait)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, CpisRelationOid(CPIS_LOCAL_AUTHORITY),
 					   hash_bytes((const unsigned char *) local_authority, strlen(local_authority)), 0);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /*
- * How many numbers are inactive, and which, by this snapshot: a sum that tells whether it
- * has changed.
+ * Could a submission of this authority be applied without waiting for another?
+ */
+bool
+SubmissionTryAuthority(const char *local_authority)
+{
+	return lock_authority(local_authority, false);
+}
+
+/*
+ * The events that rows of a table name, by this snapshot: a sum that tells whether they
+ * have changed.
  */
 static uint64
-inactive_numbers(Snapshot snapshot)
+events_of(CpisRelation relation, AttrNumber column, Snapshot snapshot)
 {
-	Relation	table = CpisTableOpen(CPIS_INACTIVE_NUMBER, AccessShareLock);
+	Relation	table = CpisTableOpen(relation, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(table, InvalidOid, false, snapshot, 0, NULL);
 	uint64		sum = 0;
 	HeapTuple	tuple;
-	bool		isnull;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		sum += hash_bytes_uint32_extended(DatumGetInt64(heap_getattr(tuple, INACTIVE_EVENT_ID, RelationGetDescr(table), &isnull)), 1);
+	{
+		bool		isnull;
+		int64		event_id = DatumGetInt64(heap_getattr(tuple, column, RelationGetDescr(table), &isnull));
+
+		if (!isnull)
+			sum += hash_bytes_extended((const unsigned char *) &event_id, sizeof(event_id), 0);
+	}
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 	return sum;
 }
 
 /*
- * In a transaction whose snapshot is older, see that no number has become inactive since;
- * 40001 where one has.
+ * In a transaction whose snapshot is older, see that no submission has been answered and no
+ * number has become inactive since; 40001 where one has.
  */
 static void
-require_present_numbers(void)
+require_present(void)
 {
 	Reading		reading;
 	bool		same;
@@ -127,12 +148,15 @@ require_present_numbers(void)
 	if (!IsolationUsesXactSnapshot())
 		return;
 	reading = ReadingBegin();
-	same = inactive_numbers(reading.snapshot) == inactive_numbers(GetActiveSnapshot());
+	same = events_of(CPIS_INACTIVE_NUMBER, INACTIVE_EVENT_ID, reading.snapshot) ==
+		events_of(CPIS_INACTIVE_NUMBER, INACTIVE_EVENT_ID, GetActiveSnapshot()) &&
+		events_of(CPIS_SUBMISSION, SUBMISSION_EVENT_ID, reading.snapshot) ==
+		events_of(CPIS_SUBMISSION, SUBMISSION_EVENT_ID, GetActiveSnapshot());
 	ReadingEnd(&reading);
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("NHS numbers have become inactive since the transaction began"),
+				 errmsg("submissions have been applied, or NHS numbers changed, since the transaction began"),
 				 errhint("Try again.")));
 }
 
@@ -167,11 +191,20 @@ begin_known(Oid number_type, OwnGiven *known)
 }
 
 /*
- * And one for the records that will be rejected.
+ * And those for what will be accepted and rejected.
  */
 static void
-begin_rejected(Oid number_type, OwnGiven *rejected)
+begin_decided(Oid number_type, OwnGiven *accepted, OwnGiven *rejected)
 {
+	accepted->name = "accepted";
+	accepted->descriptor = CreateTemplateTupleDesc(ACCEPTED_NCOLUMNS);
+	TupleDescInitEntry(accepted->descriptor, ACCEPTED_NHS_NUMBER, "nhs_number", number_type, -1, 0);
+	TupleDescInitEntry(accepted->descriptor, ACCEPTED_PLAN_TYPE, "plan_type", TEXTOID, -1, 0);
+	TupleDescInitEntry(accepted->descriptor, ACCEPTED_START_DATE, "start_date", DATEOID, -1, 0);
+	TupleDescInitEntryCollation(accepted->descriptor, ACCEPTED_PLAN_TYPE, C_COLLATION_OID);
+	accepted->rows = tuplestore_begin_heap(true, false, work_mem);
+	accepted->n = 0;
+
 	rejected->name = "rejected";
 	rejected->descriptor = CreateTemplateTupleDesc(REJECTED_NCOLUMNS);
 	TupleDescInitEntry(rejected->descriptor, REJECTED_NHS_NUMBER, "nhs_number", number_type, -1, 0);
@@ -198,44 +231,50 @@ take_running(SPITupleTable *rows, void *context)
 static void
 find_running(const Loading *loading, Running *running)
 {
-	static const Oid types[] = {TEXTOID, DATEOID};
-	char	   *query = psprintf("SELECT (SELECT count(*) FROM cpis.plan p WHERE " RUNNING "),"
-								 " (SELECT count(*) FROM cpis.plan p WHERE " RUNNING " AND " ABSENT "),"
-								 " (SELECT count(*) FROM rejected r WHERE r.rule NOT IN (%2$d, %3$d, %4$d)"
-								 " AND NOT EXISTS (SELECT FROM cpis.plan p WHERE " RUNNING " AND p.nhs_number %1$s r.nhs_number)"
-								 " AND NOT EXISTS (SELECT FROM cpis.plan p WHERE " RUNNING " AND p.local_reference = r.local_reference))",
-								 loading->equals, RULE_DUPLICATE, RULE_NOT_HELD, RULE_DELETED);
-	Datum		values[2];
-	int			nest_level;
+	static const Oid types[] = {TEXTOID, DATEOID, TIMESTAMPTZOID};
+	char	   *query = psprintf("WITH open AS MATERIALIZED (SELECT p.nhs_number, p.local_reference, p.submission_id"
+								 " FROM cpis.plan p WHERE " RUNNING " AND " WITHOUT_RECORD ")"
+								 " SELECT (SELECT count(*) FROM cpis.plan p WHERE " RUNNING "),"
+								 " (SELECT count(*) FROM open p WHERE " ABSENT "),"
+								 " (SELECT count(*) FROM rejected r WHERE r.rule NOT IN (%2$d, %3$d)"
+								 " AND NOT EXISTS (SELECT FROM open p WHERE p.nhs_number %1$s r.nhs_number)"
+								 " AND NOT EXISTS (SELECT FROM open p WHERE p.local_reference = r.local_reference))",
+								 loading->equals, RULE_NOT_HELD, RULE_DELETED);
+	Datum		values[3];
+	int			nest_level = OwnPlannerWithout("enable_nestloop", NULL);
 
 	values[0] = CStringGetTextDatum(loading->submission->local_authority);
 	values[1] = DateADTGetDatum(loading->today);
-	nest_level = OwnPlannerWithout("enable_nestloop", NULL);
+	values[2] = TimestampTzGetDatum(loading->submission->opened_at);
 	(void) OwnReadEach(CpisRelationOid(CPIS_PLAN), loading->given, GIVEN_COUNT, query,
 					   lengthof(types), types, values, take_running, running);
 	AtEOXact_GUC(true, nest_level);
 }
 
 /*
- * End what the full file does not have; answers how many plans that were.
+ * End what the full file does not have; answers how many plans that were.  40001 where they
+ * are more than there were when the file was looked at.
  */
 static int64
-end_absent(const Loading *loading)
+end_absent(const Loading *loading, int64 expected)
 {
-	static const Oid types[] = {TEXTOID, DATEOID, INT8OID};
+	static const Oid types[] = {TEXTOID, DATEOID, TIMESTAMPTZOID, INT8OID};
 	OwnChange	change = {.table = CpisRelationOid(CPIS_PLAN), .given = loading->given, .ngiven = GIVEN_COUNT};
-	Datum		values[3];
+	Datum		values[4];
 	int			nest_level = OwnPlannerWithout("enable_nestloop", NULL);
 	int64		ended;
 
 	values[0] = CStringGetTextDatum(loading->submission->local_authority);
 	values[1] = DateADTGetDatum(loading->today);
-	values[2] = Int64GetDatum(loading->submission->submission_id);
+	values[2] = TimestampTzGetDatum(loading->submission->opened_at);
+	values[3] = Int64GetDatum(loading->submission->submission_id);
 	ended = OwnChangeExecute(&change,
-							 psprintf("UPDATE cpis.plan p SET end_date = GREATEST(p.start_date, $2), submission_id = $3"
-									  " WHERE " RUNNING " AND " ABSENT, loading->equals),
+							 psprintf("UPDATE cpis.plan p SET end_date = GREATEST(p.start_date, $2), submission_id = $4"
+									  " WHERE " RUNNING " AND " WITHOUT_RECORD " AND " ABSENT, loading->equals),
 							 lengthof(types), types, values, NULL, NULL);
 	AtEOXact_GUC(true, nest_level);
+	if (ended > expected)
+		LoadRaiseChanged();
 	return ended;
 }
 
@@ -252,12 +291,13 @@ refuse(Loading *loading, Submission *submission, const char *file_code, const ch
 
 /*
  * Is the file to be refused as a whole?  It must have so many records, where they were
- * counted.  True where it is full, and may end what it does not have.
+ * counted.  Answers how many plans it may end, if it is full, because it does not have
+ * them.
  */
-static bool
+static int64
 check_file(Loading *loading, Submission *submission, int records)
 {
-	Running		running;
+	Running		running = {0};
 
 	if (submission->client_version < cpis_minimum_client_version)
 		refuse(loading, submission, FILE_CLIENT_TOO_OLD, "client_version");
@@ -271,15 +311,15 @@ check_file(Loading *loading, Submission *submission, int records)
 			 !DemographicsAsk(&loading->given[GIVEN_SENT], loading->number_type, &loading->given[GIVEN_KNOWN]))
 		refuse(loading, submission, FILE_UNAVAILABLE, "demographics_unavailable");
 	if (loading->refused || strcmp(submission->kind, SUBMISSION_FULL) != 0)
-		return false;
+		return 0;
 
-	LoadRejected(loading);
+	LoadDecided(loading);
 	find_running(loading, &running);
 	if (running.unclear > 0)
 		strlcpy(submission->detail_code, "nothing_ended", sizeof(submission->detail_code));
 	else if (running.absent > running.plans * cpis_full_submission_share)
 		refuse(loading, submission, FILE_ERROR, "would_end_too_many");
-	return running.unclear == 0 && !loading->refused;
+	return running.unclear > 0 || loading->refused ? 0 : running.absent;
 }
 
 /*
@@ -458,15 +498,15 @@ store_answer(const Submission *submission, const AuditEvent *event)
  * record.
  */
 static void
-load(Loading *loading, Submission *submission, bool may_end)
+load(Loading *loading, Submission *submission, int64 absent)
 {
 	MemoryContext context = CurrentMemoryContext;
 
 	PG_TRY();
 	{
 		LoadRecords(loading);
-		if (may_end)
-			submission->ended = end_absent(loading);
+		if (absent > 0)
+			submission->ended = end_absent(loading, absent);
 	}
 	PG_CATCH();
 	{
@@ -492,23 +532,23 @@ SubmissionApply(Submission *submission, int records, RecordRule *only)
 	MemoryContext outer = MemoryContextSwitchTo(context);
 	Loading    *loading = palloc0(sizeof(Loading));
 	AuditEvent	event;
-	bool		may_end;
+	int64		absent;
 
 	SubmissionGuardForget();
-	lock_authority(submission->local_authority);
-	require_present_numbers();
+	(void) lock_authority(submission->local_authority, true);
+	require_present();
 	loading->submission = submission;
 	loading->today = DayToday();
 	loading->number_type = get_atttype(CpisRelationOid(CPIS_PLAN), PLAN_NHS_NUMBER);
 	loading->equals = SubmissionEquality(loading->number_type);
 	SentRead(submission->submission_id, loading->number_type, loading->today, &loading->given[GIVEN_SENT]);
 	begin_known(loading->number_type, &loading->given[GIVEN_KNOWN]);
-	begin_rejected(loading->number_type, &loading->given[GIVEN_REJECTED]);
+	begin_decided(loading->number_type, &loading->given[GIVEN_ACCEPTED], &loading->given[GIVEN_REJECTED]);
 
 	submission->accepted = submission->rejected = submission->ended = 0;
 	submission->detail_code[0] = '\0';
-	may_end = check_file(loading, submission, records);
-	load(loading, submission, may_end);
+	absent = check_file(loading, submission, records);
+	load(loading, submission, absent);
 	submission->accepted = loading->rules[RULE_NONE];
 	submission->rejected = loading->given[GIVEN_SENT].n - loading->rules[RULE_NONE];
 	if (!loading->refused)

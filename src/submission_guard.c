@@ -54,6 +54,13 @@ static struct
 	int32		line_no;		/* the last */
 }			adding;
 
+/* The submission whose row this transaction has locked last, if it has. */
+static struct
+{
+	bool		is_locked;
+	int64		submission_id;
+}			locked;
+
 /*
  * What was locked in a transaction, or a part of it, that has ended, is not locked any more.
  */
@@ -61,13 +68,17 @@ static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	adding.begun = false;
+	locked.is_locked = false;
 }
 
 static void
 on_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		adding.begun = false;
+		locked.is_locked = false;
+	}
 }
 
 /*
@@ -131,7 +142,11 @@ begin_adding(int64 submission_id)
 	}
 	adding.begun = false;
 	SubmissionRequire(submission_id, &submission);
-	SubmissionLock(submission_id, &submission);
+	/* Once: each lock makes a version of the row, which a transaction cannot clear away. */
+	if (!locked.is_locked || locked.submission_id != submission_id)
+		SubmissionLock(submission_id, &submission);
+	locked.is_locked = true;
+	locked.submission_id = submission_id;
 	if (submission.answered)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

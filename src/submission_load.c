@@ -69,7 +69,8 @@ enum
 	DECIDE_OLD_END_DATE,		/* of the plan that is there */
 	DECIDE_OLD_DELETE_DATE,
 	DECIDE_OLD_LOCAL_REFERENCE,
-	DECIDE_NCOLUMNS = DECIDE_OLD_LOCAL_REFERENCE
+	DECIDE_DATE_OF_BIRTH,
+	DECIDE_NCOLUMNS = DECIDE_DATE_OF_BIRTH
 };
 
 /* And the others of a batch. */
@@ -108,6 +109,7 @@ typedef struct Batch
 	int32		previous_number;
 	char		previous_type[NAMEDATALEN];
 	DateADT		previous_start;
+	char		previous_rest[256]; /* what else that record said */
 } Batch;
 
 static bool
@@ -182,6 +184,34 @@ is_duplicate(const Batch *batch, const Decision *decision)
 		strcmp(TextDatumGetCString(value_of(decision, DECIDE_PLAN_TYPE)), batch->previous_type) == 0;
 }
 
+/*
+ * What a record says besides which plan it is for.
+ */
+static void
+describe_rest(const Decision *decision, char *rest, size_t size)
+{
+	static const int dates[] = {DECIDE_END_DATE, DECIDE_DELETE_DATE, DECIDE_DATE_OF_BIRTH};
+	size_t		length = 0;
+
+	for (int i = 0; i < lengthof(dates); i++)
+		length += snprintf(rest + length, size - length, "%d ",
+						   is_null(decision, dates[i]) ? DATEVAL_NOEND : DatumGetDateADT(value_of(decision, dates[i])));
+	if (!is_null(decision, DECIDE_LOCAL_REFERENCE))
+		strlcpy(rest + length, TextDatumGetCString(value_of(decision, DECIDE_LOCAL_REFERENCE)), size - length);
+}
+
+/*
+ * Is it, word for word, the record that was loaded last?
+ */
+static bool
+is_same_again(const Batch *batch, const Decision *decision)
+{
+	char		rest[sizeof(batch->previous_rest)];
+
+	describe_rest(decision, rest, sizeof(rest));
+	return strcmp(rest, batch->previous_rest) == 0;
+}
+
 static void
 note_loaded(Batch *batch, const Decision *decision)
 {
@@ -189,6 +219,7 @@ note_loaded(Batch *batch, const Decision *decision)
 	batch->previous_number = DatumGetInt32(value_of(decision, DECIDE_NHS_NUMBER));
 	batch->previous_start = DatumGetDateADT(value_of(decision, DECIDE_START_DATE));
 	strlcpy(batch->previous_type, TextDatumGetCString(value_of(decision, DECIDE_PLAN_TYPE)), NAMEDATALEN);
+	describe_rest(decision, batch->previous_rest, sizeof(batch->previous_rest));
 }
 
 static bool
@@ -337,8 +368,11 @@ put(Batch *batch, const Decision *decision)
 	batch->rows.n++;
 }
 
-static void
-raise_changed(void)
+/*
+ * Somebody has changed plans meanwhile.
+ */
+void
+LoadRaiseChanged(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -360,7 +394,7 @@ run(const Batch *batch, OwnChange *change, const char *command, int n)
 	values[0] = CStringGetTextDatum(batch->loading->submission->local_authority);
 	values[1] = Int64GetDatum(batch->loading->submission->submission_id);
 	if (OwnChangeExecute(change, command, lengthof(types), types, values, NULL, NULL) != n)
-		raise_changed();
+		LoadRaiseChanged();
 }
 
 static int
@@ -425,22 +459,32 @@ flush(Batch *batch)
 	MemoryContextReset(batch->context);
 }
 
+StaticAssertDecl((int) ACCEPTED_NCOLUMNS == (int) REJECTED_NCOLUMNS, "one array is for either");
+
 /*
- * Note a record that will be rejected.
+ * Note what will become of a record: a double that says nothing else needs no note.
  */
 static void
-put_rejected(OwnGiven *rejected, const Decision *decision)
+put_decided(Batch *batch, const Decision *decision)
 {
+	static const int accepted[] = {DECIDE_NHS_NUMBER, DECIDE_PLAN_TYPE, DECIDE_START_DATE};
+	static const int rejected[] = {DECIDE_NHS_NUMBER, DECIDE_LOCAL_REFERENCE};
+	bool		is_accepted = decision->rule == RULE_NONE;
+	OwnGiven   *given = &batch->loading->given[is_accepted ? GIVEN_ACCEPTED : GIVEN_REJECTED];
+	const int  *columns = is_accepted ? accepted : rejected;
 	Datum		values[REJECTED_NCOLUMNS];
 	bool		isnull[REJECTED_NCOLUMNS] = {false};
 
-	values[REJECTED_NHS_NUMBER - 1] = value_of(decision, DECIDE_NHS_NUMBER);
-	isnull[REJECTED_NHS_NUMBER - 1] = is_null(decision, DECIDE_NHS_NUMBER);
-	values[REJECTED_LOCAL_REFERENCE - 1] = value_of(decision, DECIDE_LOCAL_REFERENCE);
-	isnull[REJECTED_LOCAL_REFERENCE - 1] = is_null(decision, DECIDE_LOCAL_REFERENCE);
+	if (decision->rule == RULE_DUPLICATE && is_same_again(batch, decision))
+		return;
 	values[REJECTED_RULE - 1] = Int32GetDatum(decision->rule);
-	tuplestore_putvalues(rejected->rows, rejected->descriptor, values, isnull);
-	rejected->n++;
+	for (int i = 0; i < (is_accepted ? lengthof(accepted) : lengthof(rejected)); i++)
+	{
+		values[i] = value_of(decision, columns[i]);
+		isnull[i] = is_null(decision, columns[i]);
+	}
+	tuplestore_putvalues(given->rows, given->descriptor, values, isnull);
+	given->n++;
 }
 
 /*
@@ -463,8 +507,8 @@ take_decisions(SPITupleTable *rows, void *context)
 			count_act(batch, &decision);
 			put(batch, &decision);
 		}
-		else if (decision.rule != RULE_NONE)
-			put_rejected(&batch->loading->given[GIVEN_REJECTED], &decision);
+		else
+			put_decided(batch, &decision);
 		MemoryContextReset(batch->row_context);
 		if (batch->rows.n == BATCH_SIZE)
 			flush(batch);
@@ -501,7 +545,7 @@ deciding_query(const Loading *loading)
 {
 	return psprintf("SELECT s.tid, s.nhs_number, s.plan_type, s.start_date, s.end_date, s.delete_date, s.local_reference,"
 					" p.plan_id, s.rule, k.rule, i.nhs_number IS NOT NULL, i.superseded_by IS NOT NULL,"
-					" p.end_date, p.delete_date, p.local_reference"
+					" p.end_date, p.delete_date, p.local_reference, s.date_of_birth"
 					" FROM sent s"
 					" LEFT JOIN cpis.plan p ON p.local_authority = $1 AND p.nhs_number %1$s s.nhs_number"
 					" AND p.plan_type = s.plan_type AND p.start_date = s.start_date"
@@ -545,10 +589,10 @@ go_through(Loading *loading)
 }
 
 /*
- * Find the records that will be rejected, and change nothing.
+ * Find what will be accepted and rejected, and change nothing.
  */
 void
-LoadRejected(Loading *loading)
+LoadDecided(Loading *loading)
 {
 	loading->only_decides = true;
 	go_through(loading);

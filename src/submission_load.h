@@ -17,8 +17,18 @@ enum
 {
 	GIVEN_SENT,					/* submission_sent.h */
 	GIVEN_KNOWN,				/* demographics.h */
-	GIVEN_REJECTED,				/* records that will be rejected: see below */
+	GIVEN_ACCEPTED,				/* records that will be accepted: see below */
+	GIVEN_REJECTED,				/* and rejected */
 	GIVEN_COUNT
+};
+
+/* Columns of the records that will be accepted. */
+enum
+{
+	ACCEPTED_NHS_NUMBER = 1,
+	ACCEPTED_PLAN_TYPE,
+	ACCEPTED_START_DATE,
+	ACCEPTED_NCOLUMNS = ACCEPTED_START_DATE
 };
 
 /* Columns of the records that will be rejected. */
@@ -50,7 +60,8 @@ typedef struct Loading
 	int64		unchanged;
 } Loading;
 
-extern void LoadRejected(Loading *loading);
+extern void LoadDecided(Loading *loading);
 extern void LoadRecords(Loading *loading);
+extern void LoadRaiseChanged(void);
 
 #endif							/* CPIS_SUBMISSION_LOAD_H */

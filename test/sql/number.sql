@@ -1,6 +1,6 @@
 -- NHS numbers that are not to be used any more: told, refused, and never linked to another.
 CREATE EXTENSION pgtap;
-SELECT plan(48);
+SELECT plan(49);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority SELECT 'E080001' || n, 'Number ' || n, NULL, '01632 960' || n FROM generate_series(10, 89) n;
@@ -59,6 +59,10 @@ SELECT is(becomes_of(statement), state, statement) FROM (VALUES
 	('SELECT cpis_nhs_number_reactivate(NULL)', '22004'),
 	('INSERT INTO cpis.inactive_number SELECT * FROM cpis.inactive_number', '23505'), ('UPDATE cpis.inactive_number SET superseded_by = NULL', '55000'),
 	('DELETE FROM cpis.inactive_number', '55000'), ('TRUNCATE cpis.inactive_number', '55000')) AS v (statement, state);
+
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT is(becomes_of('SELECT cpis_nhs_number_inactivate(number(5))'), '25001', 'users must not be overlooked');
+ROLLBACK;
 
 -- A mistake is taken back.
 SELECT cpis_nhs_number_reactivate(number(1)) > 0 AS taken_back;

@@ -1,6 +1,6 @@
 -- What authorities send: each rule, and what becomes of the register.
 CREATE EXTENSION pgtap;
-SELECT plan(177);
+SELECT plan(186);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority VALUES
@@ -195,6 +195,25 @@ SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' ||
 SELECT is(plans(20), '2 looked_after 2026-01-01 - - F20', 'ends nothing');
 SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(28) || ',lac,2016-01-01,2016-03-01', number(20) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2026-01-01,,,,F21', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25'),
 	'CPF03 5 2 0: CPR06 CPR06 CPR07/not_held/end_date CPR06 CPR06 CPR07/duplicate/start_date CPR06', 'what ended long ago, and doubles, are no riddle');
+-- A reference that another plan has, too, and a double that is another child's: the plan that each means runs on.
+SELECT is(send('delta', number(32) || ',cpp,2026-01-01', number(32) || ',lac,2026-02-01,,,,R32', number(33) || ',cpp,2026-01-01,,,2020-01-01'), 'CPF02 3 0 0: CPR06 CPR06 CPR06', 'more plans');
+RESET ROLE;
+SET cpis.full_submission_share = 1;
+SET ROLE sends_two;
+SELECT is(send('full', number(32) || ',lac,2026-02-01,,,,R32', 'x,cpp,2026-01-01,,,,R32', number(33) || ',cpp,2026-01-01,,,2020-01-01'),
+	'CPF03 2 1 0 nothing_ended: CPR06 CPR04/nhs_number_format/nhs_number CPR06', 'a reference that leads to a plan which has a record of its own');
+SELECT is(send('full', number(32) || ',lac,2026-02-01,,,,R32', number(33) || ',cpp,2026-01-01,,,2020-01-01', number(33) || ',cpp,2026-01-01,,,2022-02-02'),
+	'CPF03 2 1 0 nothing_ended: CPR06 CPR06 CPR07/duplicate/start_date', 'a double that says something else');
+SELECT is(plans(32), '2 child_protection 2026-01-01 - -; 2 looked_after 2026-02-01 - - R32', 'run on');
+-- What was sent after a full file was opened is newer than it.
+SELECT cpis_submission_open('E06000072', 'full') AS older \gset
+INSERT INTO cpis.submission_record (nhs_number, plan_type, start_date, local_reference) VALUES (number(32), 'lac', '2026-02-01', 'R32');
+SELECT is((cpis_plan_put('E06000072', number(34)::nhs_number, 'cpp', '2026-03-03')).record_code, 'CPR06', 'an urgent one, meanwhile');
+SELECT is(file_code || ' ' || (ended > 0), 'CPF02 true', 'the full file ends others') FROM cpis_submission_apply(:older);
+SELECT is(plans(34), '2 child_protection 2026-03-03 - -', 'but not that');
+RESET ROLE;
+RESET cpis.full_submission_share;
+SET ROLE sends_two;
 SELECT is(send('full'), 'CPF01 0 0 0 no_records:', 'an empty full file');
 SELECT is(send('delta'), 'CPF01 0 0 0 no_records:', 'an empty one');
 RESET ROLE;
@@ -232,6 +251,19 @@ EXCEPTION
 END $$;
 SELECT is(becomes_of(format('INSERT INTO cpis.submission_record (submission_id, nhs_number) SELECT %1$s, add_and_undo(%1$s)', :midway)), '55000', 'nor after an inner one was undone');
 DROP FUNCTION add_and_undo;
+-- Row by row in one transaction, the row of the submission is not made anew each time.
+RESET ROLE;
+SELECT pg_relation_size('cpis.submission') AS size \gset
+SET ROLE sends_one;
+DO $$ BEGIN
+	FOR i IN 1..2000 LOOP
+		INSERT INTO cpis.submission_record (nhs_number) VALUES ('row ' || i);
+	END LOOP;
+END $$;
+RESET ROLE;
+SELECT cmp_ok(pg_relation_size('cpis.submission') - :size, '<=', 16384::bigint, 'however many statements add to it');
+SET ROLE sends_one;
+SELECT cpis_submission_open('E06000071') AS midway \gset
 INSERT INTO cpis.submission_record (line_no, nhs_number) VALUES (5, 'x'), (NULL, 'y'), (2147483647, 'z');
 SELECT is(becomes_of('INSERT INTO cpis.submission_record (nhs_number) VALUES (''x'')'), '22003', 'lines have an end');
 SELECT is(string_agg(line_no::text, ' '), '5 6 2147483647', 'a line that is left out is the next') FROM (SELECT cpis_submission_apply(:midway)) AS a, cpis_submission_answer(:midway);
@@ -278,7 +310,7 @@ RESET ROLE;
 ALTER FUNCTION public.trace OWNER TO CURRENT_USER;
 -- A temporary table of the caller's must not stand in for one that it reads.
 SELECT is(becomes_of('ALTER FUNCTION public.trace SET search_path = ' || path), 'done', path) || COALESCE(path_is(path), '') AS path
-	FROM (VALUES ('public'), ('pg_temp, public'), ('"$user"'), ('public, pg_temp')) AS v (path);
+	FROM (VALUES ('public'), ('pg_temp, public'), ('pg_temp, public, pg_temp'), ('"$user"'), ('public, pg_temp')) AS v (path);
 SET cpis.demographics_function = 'trace';
 SET ROLE sends_one;
 SELECT is(becomes_of('SELECT send(''delta'', number(62) || '',lac,2026-01-01'')'), '42883', 'one without a schema');
