@@ -59,3 +59,14 @@ EntitledToActFor(const char *local_authority)
 	return superuser() ||
 		(is_member_of(LOCAL_AUTHORITY_ROLE) && ScopeCoversAuthority(GetUserId(), local_authority));
 }
+
+/*
+ * Does the role have the privileges of the group of local authorities?
+ */
+bool
+EntitledGroupHas(Oid role)
+{
+	Oid			group = get_role_oid(LOCAL_AUTHORITY_ROLE, true);
+
+	return OidIsValid(group) && has_privs_of_role(role, group);
+}

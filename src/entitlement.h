@@ -11,5 +11,6 @@
 extern bool EntitledToLookUp(void);
 extern bool EntitledToReadSilently(void);
 extern bool EntitledToActFor(const char *local_authority);
+extern bool EntitledGroupHas(Oid role);
 
 #endif							/* CPIS_ENTITLEMENT_H */

@@ -122,6 +122,17 @@ lock_numbers(void)
 	AtEOXact_GUC(true, nest_level);
 }
 
+static bool
+number_is_inactive(Oid number_type, Datum number)
+{
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_INACTIVE_NUMBER)};
+
+	return OwnChangeExecute(&as_owner,
+							psprintf("SELECT event_id FROM cpis.inactive_number WHERE nhs_number %s $1",
+									 SubmissionEquality(number_type)),
+							1, &number_type, &number, NULL, NULL) > 0;
+}
+
 /*
  * Find who has used the number, lock the numbers, and see that it is inactive, or that it is
  * not; 22023 where it is not so, and for a placeholder.
@@ -129,7 +140,6 @@ lock_numbers(void)
 static List *
 begin(Oid *number_type, Datum number, bool must_be_inactive)
 {
-	OwnChange	change = {.table = CpisRelationOid(CPIS_INACTIVE_NUMBER)};
 	Users		users = {.context = CurrentMemoryContext};
 	TimestampTz since = GetCurrentTimestamp();
 	bool		is_inactive;
@@ -138,17 +148,14 @@ begin(Oid *number_type, Datum number, bool must_be_inactive)
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("an NHS number must be changed in a transaction of isolation level READ COMMITTED")));
-	*number_type = get_atttype(change.table, INACTIVE_NHS_NUMBER);
+	*number_type = get_atttype(CpisRelationOid(CPIS_INACTIVE_NUMBER), INACTIVE_NHS_NUMBER);
 	if (mod11_is_placeholder(DatumGetInt32(number)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the NHS number is a placeholder")));
 	find_users(&users, *number_type, number, DT_NOBEGIN);
 	lock_numbers();
-	is_inactive = OwnChangeExecute(&change,
-								   psprintf("SELECT event_id FROM cpis.inactive_number WHERE nhs_number %s $1",
-											SubmissionEquality(*number_type)),
-								   1, number_type, &number, NULL, NULL) > 0;
+	is_inactive = number_is_inactive(*number_type, number);
 	if (is_inactive != must_be_inactive)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -191,14 +198,20 @@ cpis_nhs_number_inactivate(PG_FUNCTION_ARGS)
 	char		nulls[4] = {' ', ' ', ' ', ' '};
 	OwnChange	change = {0};
 	AuditEvent	event;
+	List	   *users;
 
 	ChangeCheckCallable("cpis_nhs_number_inactivate()");
 	if (PG_ARGISNULL(0))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
 	if (!PG_ARGISNULL(1) && (PG_GETARG_INT32(1) == PG_GETARG_INT32(0) || mod11_is_placeholder(PG_GETARG_INT32(1))))
 		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "superseded_by", "must be another number, and no placeholder");
-	record(&event, PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? "inactive" : "superseded",
-		   begin(&types[0], PG_GETARG_DATUM(0), false));
+	users = begin(&types[0], PG_GETARG_DATUM(0), false);
+	if (!PG_ARGISNULL(1) && number_is_inactive(types[0], PG_GETARG_DATUM(1)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the NHS number that replaces it is inactive itself"),
+				 errhidestmt(true), errhidecontext(true)));
+	record(&event, PG_GETARG_DATUM(0), PG_ARGISNULL(1) ? "inactive" : "superseded", users);
 
 	change.table = CpisRelationOid(CPIS_INACTIVE_NUMBER);
 	types[1] = types[0];

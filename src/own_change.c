@@ -128,23 +128,22 @@ execute_each(void *context)
 }
 
 /*
- * Have what is planned from now on do without one or two ways to join ("enable_..."), until
- * AtEOXact_GUC(true, ...) is called with the answer.  The planner guesses how many rows of a
- * table that has never been analyzed are whose, and a wrong guess can make it read
- * everything for each row.
+ * Have what is planned from now on do without these methods ("enable_...", the last one
+ * NULL), until AtEOXact_GUC(true, ...) is called with the answer.  The planner guesses how
+ * many rows of a table that has not been analyzed lately are whose, and a wrong guess can
+ * make it read everything for each row.
  */
 int
-OwnPlannerWithout(const char *method, const char *other)
+OwnPlannerWithout(const char *method,...)
 {
 	int			nest_level = NewGUCNestLevel();
-	const char *methods[] = {method, other};
+	va_list		methods;
 
-	for (int i = 0; i < lengthof(methods); i++)
-	{
-		if (methods[i] != NULL)
-			(void) set_config_option(methods[i], "off", PGC_USERSET, PGC_S_SESSION,
-									 GUC_ACTION_SAVE, true, 0, false);
-	}
+	va_start(methods, method);
+	for (; method != NULL; method = va_arg(methods, const char *))
+		(void) set_config_option(method, "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	va_end(methods);
 	return nest_level;
 }
 

@@ -38,7 +38,7 @@ typedef void (*OwnChangeTake) (SPITupleTable *rows, void *context);
 /* What is to be done, other than to run a command. */
 typedef void (*OwnChangeAct) (void *context);
 
-extern int	OwnPlannerWithout(const char *method, const char *other);
+extern int	OwnPlannerWithout(const char *method,...);
 extern void OwnAct(Oid table, OwnChangeAct act, void *context);
 extern void OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context);
 extern uint64 OwnChangeQuery(const OwnChange *change, const char *command,

@@ -22,6 +22,7 @@
 #include "argument.h"
 #include "audit_event.h"
 #include "catalog/pg_type.h"
+#include "entitlement.h"
 #include "fmgr.h"
 #include "own_change.h"
 #include "reference.h"
@@ -114,9 +115,10 @@ cpis_scope_grant(PG_FUNCTION_ARGS)
 	Reading		reading;
 	TupleDesc	descriptor;
 	bool		known;
+	Oid			role;
 
 	ChangeCheckCallable("cpis_scope_grant()");
-	(void) get_role_oid(ArgumentText(fcinfo, 0, "role_name", true, NAMEDATALEN - 1), false);
+	role = get_role_oid(ArgumentText(fcinfo, 0, "role_name", true, NAMEDATALEN - 1), false);
 	reading = ReadingBegin();
 	known = ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY,
 						  ArgumentText(fcinfo, 1, "local_authority", true, LOCAL_AUTHORITY_LENGTH),
@@ -127,6 +129,9 @@ cpis_scope_grant(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("local authority is not in the register"),
 				 errhint("See table cpis.local_authority.")));
+	if (!EntitledGroupHas(role))
+		ereport(NOTICE,
+				(errmsg("the role is not a member of cpis_local_authority, and cannot act for the authority before it is")));
 	PG_RETURN_INT64(change_scope(fcinfo, "granted for",
 								 "INSERT INTO cpis.role_scope (role_name, local_authority, granted_at, event_id)"
 								 " VALUES ($1, $2, $3, $4)", false));

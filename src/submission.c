@@ -105,7 +105,8 @@ raise_none(int64 submission_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("there is no submission " INT64_FORMAT, submission_id)));
+			 errmsg("there is no submission " INT64_FORMAT, submission_id),
+			 errhint("Open one with cpis_submission_open(), and commit that.")));
 }
 
 /*
@@ -236,14 +237,13 @@ cpis_submission_apply(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no submission is open in this session"),
 				 errhint("Give the submission_id that cpis_submission_open() answered.")));
-	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 0)
-		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, "records", "must not be negative");
-
 	SubmissionRequire(submission_id, &submission);
 	SubmissionLockTables();
 	SubmissionLock(submission_id, &submission);
+	/* A script that subtracts a header from nothing counts -1: not what any file has. */
 	if (!submission.answered)
-		SubmissionApply(&submission, PG_ARGISNULL(1) ? RECORDS_NOT_COUNTED : PG_GETARG_INT32(1), NULL);
+		SubmissionApply(&submission, PG_ARGISNULL(1) ? RECORDS_NOT_COUNTED :
+						PG_GETARG_INT32(1) < 0 ? PG_INT32_MAX : PG_GETARG_INT32(1), NULL);
 	PG_RETURN_DATUM(answer_datum(fcinfo, &submission));
 }
 

@@ -13,7 +13,7 @@
  * it is older than they.  A record that is rejected, for whatever reason, still keeps plans
  * from being ended: those of its number and of its reference.  Where neither leads to a
  * running plan that has no record of its own, the file ends nothing, for nobody knows which
- * it means; unless it is of a plan that ended long ago, or the same record twice.  A file
+ * it means; unless it says itself that the plan has ended, or is the same record twice.  A file
  * that would end more than cpis.full_submission_share of the running plans is refused: most
  * likely it was cut off.
  *
@@ -209,7 +209,7 @@ begin_decided(Oid number_type, OwnGiven *accepted, OwnGiven *rejected)
 	rejected->descriptor = CreateTemplateTupleDesc(REJECTED_NCOLUMNS);
 	TupleDescInitEntry(rejected->descriptor, REJECTED_NHS_NUMBER, "nhs_number", number_type, -1, 0);
 	TupleDescInitEntry(rejected->descriptor, REJECTED_LOCAL_REFERENCE, "local_reference", TEXTOID, -1, 0);
-	TupleDescInitEntry(rejected->descriptor, REJECTED_RULE, "rule", INT4OID, -1, 0);
+	TupleDescInitEntry(rejected->descriptor, REJECTED_RUNS, "runs", BOOLOID, -1, 0);
 	rejected->rows = tuplestore_begin_heap(true, false, work_mem);
 	rejected->n = 0;
 }
@@ -236,10 +236,10 @@ find_running(const Loading *loading, Running *running)
 								 " FROM cpis.plan p WHERE " RUNNING " AND " WITHOUT_RECORD ")"
 								 " SELECT (SELECT count(*) FROM cpis.plan p WHERE " RUNNING "),"
 								 " (SELECT count(*) FROM open p WHERE " ABSENT "),"
-								 " (SELECT count(*) FROM rejected r WHERE r.rule NOT IN (%2$d, %3$d)"
+								 " (SELECT count(*) FROM rejected r WHERE r.runs"
 								 " AND NOT EXISTS (SELECT FROM open p WHERE p.nhs_number %1$s r.nhs_number)"
 								 " AND NOT EXISTS (SELECT FROM open p WHERE p.local_reference = r.local_reference))",
-								 loading->equals, RULE_NOT_HELD, RULE_DELETED);
+								 loading->equals);
 	Datum		values[3];
 	int			nest_level = OwnPlannerWithout("enable_nestloop", NULL);
 

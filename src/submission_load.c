@@ -432,7 +432,7 @@ store(Batch *batch)
 			" FROM batch b WHERE b.act = 2 AND p.plan_id = b.plan_id AND $1 IS NOT NULL", batch->nchanged);
 	}
 	/* Each record where it was read: not all of the submission for each batch. */
-	nest_level = OwnPlannerWithout("enable_hashjoin", "enable_mergejoin");
+	nest_level = OwnPlannerWithout("enable_hashjoin", "enable_mergejoin", "enable_seqscan", NULL);
 	if (batch->rows.n > 0)
 		run(batch, &records,
 			"UPDATE cpis.submission_record r SET record_code = b.record_code, detail_code = b.detail_code, field = b.field"
@@ -459,6 +459,23 @@ flush(Batch *batch)
 	MemoryContextReset(batch->context);
 }
 
+/*
+ * Does the plan run on, by the dates of the record that could be read?
+ */
+static bool
+runs(const Batch *batch, const Decision *decision)
+{
+	static const int columns[] = {DECIDE_END_DATE, DECIDE_DELETE_DATE};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (!is_null(decision, columns[i]) &&
+			DatumGetDateADT(value_of(decision, columns[i])) <= batch->loading->today)
+			return false;
+	}
+	return true;
+}
+
 StaticAssertDecl((int) ACCEPTED_NCOLUMNS == (int) REJECTED_NCOLUMNS, "one array is for either");
 
 /*
@@ -477,7 +494,7 @@ put_decided(Batch *batch, const Decision *decision)
 
 	if (decision->rule == RULE_DUPLICATE && is_same_again(batch, decision))
 		return;
-	values[REJECTED_RULE - 1] = Int32GetDatum(decision->rule);
+	values[REJECTED_RUNS - 1] = BoolGetDatum(runs(batch, decision));
 	for (int i = 0; i < (is_accepted ? lengthof(accepted) : lengthof(rejected)); i++)
 	{
 		values[i] = value_of(decision, columns[i]);

@@ -36,8 +36,8 @@ enum
 {
 	REJECTED_NHS_NUMBER = 1,	/* NULL: nobody can read it */
 	REJECTED_LOCAL_REFERENCE,
-	REJECTED_RULE,
-	REJECTED_NCOLUMNS = REJECTED_RULE
+	REJECTED_RUNS,				/* does the plan, by its dates, run on? */
+	REJECTED_NCOLUMNS = REJECTED_RUNS
 };
 
 /* A submission that is being applied. */

@@ -1,6 +1,6 @@
 -- NHS numbers that are not to be used any more: told, refused, and never linked to another.
 CREATE EXTENSION pgtap;
-SELECT plan(49);
+SELECT plan(50);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority SELECT 'E080001' || n, 'Number ' || n, NULL, '01632 960' || n FROM generate_series(10, 89) n;
@@ -54,7 +54,7 @@ EXCEPTION
 END $$;
 SELECT is(becomes_of(statement), state, statement) FROM (VALUES
 	('SELECT cpis_nhs_number_inactivate(NULL)', '22004'), ('SELECT cpis_nhs_number_inactivate(number(1))', '22023'),
-	('SELECT cpis_nhs_number_inactivate(number(5), number(5))', '22023'), ('SELECT cpis_nhs_number_inactivate(number(5), ''7777777777'')', '22023'),
+	('SELECT cpis_nhs_number_inactivate(number(5), number(5))', '22023'), ('SELECT cpis_nhs_number_inactivate(number(4), number(2))', '22023'), ('SELECT cpis_nhs_number_inactivate(number(5), ''7777777777'')', '22023'),
 	('SELECT cpis_nhs_number_inactivate(''7777777777'')', '22023'), ('SELECT cpis_nhs_number_reactivate(number(5))', '22023'),
 	('SELECT cpis_nhs_number_reactivate(NULL)', '22004'),
 	('INSERT INTO cpis.inactive_number SELECT * FROM cpis.inactive_number', '23505'), ('UPDATE cpis.inactive_number SET superseded_by = NULL', '55000'),

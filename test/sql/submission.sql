@@ -1,6 +1,6 @@
 -- What authorities send: each rule, and what becomes of the register.
 CREATE EXTENSION pgtap;
-SELECT plan(186);
+SELECT plan(187);
 SET client_min_messages = warning;
 
 INSERT INTO cpis.local_authority VALUES
@@ -187,6 +187,8 @@ SELECT cpis_nhs_number_inactivate(number(26)::nhs_number) > 0 AS inactive;
 SET ROLE sends_two;
 SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(26) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2016-01-01,2016-03-01', number(25) || ',lac,2026-01-01,,,,F25'),
 	'CPF03 3 2 0: CPR06 CPR06 CPR05/nhs_number_inactive/nhs_number CPR07/not_held/end_date CPR06', 'rejected for what the register knows');
+SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(20) || ',lac,2026-01-01,,,,F20', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25', number(26) || ',lac,2025-01-01,' || today()),
+	'CPF03 5 1 0: CPR06 CPR06 CPR06 CPR06 CPR06 CPR05/nhs_number_inactive/nhs_number', 'an inactive number whose plan has ended is no riddle');
 SELECT is(plans(20) || '; ' || plans(21), '2 looked_after 2026-01-01 - - F20; 2 looked_after 2026-01-01 - - F21', 'they run on, by reference and by number');
 SELECT is(send('full', number(99) || ',cpp,2026-01-01', number(13) || ',cpp,' || today() || ',,,,TWO', number(27) || ',cpx,2026-01-01', number(21) || ',lac,2026-01-01,,,,F21', number(25) || ',lac,2026-01-01,,,,F25'),
 	'CPF03 4 1 0 nothing_ended: CPR06 CPR06 CPR07/plan_type_unknown/plan_type CPR06 CPR06', 'a number that is nobody''s here');

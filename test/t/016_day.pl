@@ -11,6 +11,9 @@ use Test::More;
 use TestClock;
 
 my ($first, $last) = ('2023-01-01', '2029-12-31');
+# It goes through all these days in two sessions.
+$PostgreSQL::Test::Utils::timeout_default *= 10;
+
 my $node = new_clocked_server('day', '2023-12-31 12:00:00', "fsync = off\n");
 is($node->safe_psql('postgres', 'SELECT clock_timestamp()'), '2023-12-31 12:00:00+00', 'the clock is ours');
 

@@ -314,6 +314,32 @@ subtest 'a million records, every tenth of which is wrong, in all ways' => sub {
 	is(answer('SELECT * FROM cpis_retention_reconcile()', 'million'), '', 'all agrees');
 };
 
+# Answers are written to where the records were read, whatever the planner believes: else a
+# file of some ten thousand records took minutes.
+subtest 'no plan goes quadratic' => sub {
+	$node->safe_psql('postgres', 'CREATE DATABASE plans');
+	make_register($node, 'plans');
+	foreach my $records (10, 1000, 3000)
+	{
+		foreach my $kind ('delta', 'full')
+		{
+			my $run = run_sql($node, qq{
+				SELECT cpis_submission_open('E06000001', '$kind') AS id \\gset
+				INSERT INTO cpis.submission_record (nhs_number, plan_type, start_date)
+					SELECT nhs_number_synthetic(100000 + n)::text, 'lac', '2026-01-01' FROM generate_series(1, $records) n;
+				LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET client_min_messages = log;
+				SELECT count(*) FROM cpis_submission_apply(:id);
+			}, user => $node->safe_psql('postgres', 'SELECT current_user'), database => 'plans');
+			my @plans = split /Query Text: /, $run->{err};
+			my ($answers) = grep { /^UPDATE cpis.submission_record/ } @plans;
+			like($answers, qr/Tid Scan on submission_record/, "$kind, $records: each record where it was read");
+			my @nested = grep { /^(?:WITH open|UPDATE cpis.plan p SET end_date = GREATEST|SELECT s.tid)/ && /Nested Loop/ } @plans;
+			is(scalar @nested, 0, 'no file is read for each plan') if $records > 64;
+		}
+		$node->safe_psql('plans', 'ANALYZE');
+	}
+};
+
 subtest 'of two faults the first one counts' => sub {
 	my @pairs;
 	# A duplicate needs another record; one that is to be deleted is that, whenever it ended.

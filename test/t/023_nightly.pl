@@ -36,14 +36,15 @@ sub night
 {
 	my (@plans) = @_;
 	local %ENV = $node->_get_env();
-	unlink glob "$folder/*.csv";
+	rename "$folder/plans.csv", "$folder/plans.old";
+	my %before = map { $_ => 1 } glob "$folder/*-*.csv";
 	append_to_file("$folder/plans.csv", join '', map { "$_\n" } @plans);
 	chdir $folder or die;
 	my $ok = IPC::Run::run([ $node->installed_command('psql'), '-Xq', '--csv', '-v', 'ON_ERROR_STOP=1',
 			'-d', $node->connstr('postgres') . ' user=manchester', '-f', 'nightly.sql' ], '>', \my $out, '2>', \my $err);
 	chdir $home or die;
 	note($err) if $err ne '';
-	return ($ok, map { -e "$folder/$_.csv" ? slurp_file("$folder/$_.csv") : undef } qw(answer rejected notices));
+	return ($ok, map { my ($file) = grep { !$before{$_} } glob "$folder/$_-*.csv"; defined $file ? slurp_file($file) : undef } qw(answer rejected notices));
 }
 
 my ($header, $first) = split /\n/, block_after('A first line of `plans.csv`');
@@ -63,6 +64,15 @@ is_deeply([ map { [ (split /,/)[ 0, 3, 4, 6 ] ] } (split /\n/, $notices)[ 1, 2 ]
 	[ [ 1, 'lookup', '9990000026', 'Nurse 1' ], [ 2, 'lookup', '9990000026', 'Nurse 2' ] ], 'two notices');
 is($node->safe_psql('postgres', q{SELECT unacknowledged FROM cpis_stat_notification WHERE local_authority = 'E08000003'}), 0, 'acknowledged');
 
+($ok, $answer, $rejected, $notices) = night(join(',', reverse split /,/, $header), join(',', reverse split /,/, $first));
+ok(!$ok, 'columns in another order');
+($ok, $answer, $rejected, $notices) = night($first, $first);
+ok(!$ok, 'no header');
+($ok, $answer, $rejected, $notices) = night();
+ok(!$ok, 'nothing at all');
+($ok, $answer, $rejected, $notices) = night($header);
+is($answer, "file_code,accepted,rejected,ended,detail_code\nCPF01,0,0,0,no_records\n", 'nothing but a header');
+is((() = glob "$folder/notices-*.csv"), 3, 'no night takes the place of another');
 ($ok, $answer, $rejected, $notices) = night($header, "$first,too many");
 ok(!$ok, 'a file that is damaged');
 is($answer // $notices, undef, 'leaves nothing that could be taken for an answer');
