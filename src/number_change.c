@@ -141,7 +141,8 @@ static List *
 begin(Oid *number_type, Datum number, bool must_be_inactive)
 {
 	Users		users = {.context = CurrentMemoryContext};
-	TimestampTz since = GetCurrentTimestamp();
+	/* What was answered before that, in a transaction that has not ended, is not seen yet. */
+	TimestampTz since = GetCurrentTimestamp() - USECS_PER_DAY;
 	bool		is_inactive;
 
 	if (IsolationUsesXactSnapshot())
