@@ -6,8 +6,8 @@
  * For the writer alone.  When it has committed a batch and answered it, it sends
  * a NOTIFY to each authority that has a new notice, on channel cpis_ and the
  * authority's code in small letters, as an unquoted LISTEN has it.  Anybody may
- * listen on any channel, so there is no payload: who is woken reads
- * cpis.notification, where the notice is by then.
+ * listen on any channel, so there is no payload: who is woken collects his notices
+ * (notice.c), the new one among them.
  *
  * A writer sends at most every 100 ms.  What comes after a quiet time is sent at
  * once; what comes sooner collects, an authority once, and is sent when that time
