@@ -16,7 +16,7 @@
 #include "audit_event.h"
 #include "authority.h"
 #include "entitlement.h"
-#include "reference.h"
+#include "register.h"
 #include "request.h"
 
 static void
@@ -44,18 +44,7 @@ refuse(const char *local_authority, const char *action)
 void
 AuthorityRequire(const char *local_authority, const char *action)
 {
-	Reading		reading;
-	TupleDesc	descriptor;
-	bool		known;
-
 	if (!EntitledToActFor(local_authority))
 		refuse(local_authority, action);
-	reading = ReadingBegin();
-	known = ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY, local_authority, &descriptor) != NULL;
-	ReadingEnd(&reading);
-	if (!known)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("local authority is not in the register"),
-				 errhint("See table cpis.local_authority.")));
+	RegisterRequireAuthority(local_authority);
 }

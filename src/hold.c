@@ -34,7 +34,7 @@
 #include "hold.h"
 #include "ledger.h"
 #include "own_change.h"
-#include "reference.h"
+#include "register.h"
 #include "relation.h"
 #include "request.h"
 #include "retention.h"
@@ -296,15 +296,7 @@ scope_of(FunctionCallInfo fcinfo, const char *local_authority, AuditEvent *event
 		return "placed on everything";
 	if (local_authority != NULL)
 	{
-		Reading		reading = ReadingBegin();
-		TupleDesc	descriptor;
-
-		if (ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY, local_authority, &descriptor) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("local authority is not in the register"),
-					 errhint("See table cpis.local_authority.")));
-		ReadingEnd(&reading);
+		RegisterRequireAuthority(local_authority);
 		return psprintf("placed on local authority %s", local_authority);
 	}
 	if (mod11_is_placeholder(PG_GETARG_INT32(1)))

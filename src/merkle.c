@@ -154,7 +154,8 @@ merkle_edge_read(const MerkleSource *source, uint64_t size, MerkleEdge *edge)
 }
 
 /*
- * Append a leaf, and hand over the tiles that it makes full, lowest first.
+ * Append a leaf, and hand over the tiles that it makes full, lowest first, unless
+ * "take" is NULL.
  * After false, the edge is neither the old one nor the new.
  */
 bool
@@ -174,8 +175,8 @@ merkle_edge_append(MerkleEdge *edge, Sha256 *sha256, const MerkleHash *leaf,
 		if (width + 1 < MERKLE_TILE_WIDTH)
 			break;
 		if (!merkle_tile_root(sha256, edge->hashes[level], &hash) ||
-			!take(context, level, hashes / MERKLE_TILE_WIDTH,
-				  edge->hashes[level], &hash))
+			(take != NULL && !take(context, level, hashes / MERKLE_TILE_WIDTH,
+								   edge->hashes[level], &hash)))
 			return false;
 	}
 	edge->size++;

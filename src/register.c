@@ -190,3 +190,21 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 	list_sort(plans, compare_plans);
 	return plans;
 }
+
+/*
+ * Raise an error, 42704, unless the local authority is in the register.
+ */
+void
+RegisterRequireAuthority(const char *code)
+{
+	Reading		reading = ReadingBegin();
+	TupleDesc	descriptor;
+	bool		known = ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY, code, &descriptor) != NULL;
+
+	ReadingEnd(&reading);
+	if (!known)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("local authority is not in the register"),
+				 errhint("See table cpis.local_authority.")));
+}

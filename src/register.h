@@ -29,6 +29,7 @@ typedef struct HeldPlan
 extern bool RegisterHasOrganisation(const char *code, const Reading *reading);
 extern char *RegisterOrganisationName(const char *code, const Reading *reading);
 extern bool RegisterHasCareSetting(const char *code, const Reading *reading);
+extern void RegisterRequireAuthority(const char *code);
 extern List *RegisterPlansHeld(int32 nhs_number, DateADT today,
 							   const Reading *reading);
 

@@ -88,13 +88,6 @@ RemovalLeaf(const Removal *removal, StringInfo buffer, MerkleHash *leaf)
 		raise_no_hash();
 }
 
-static bool
-take_no_tile(void *context, int level, uint64_t tile, const MerkleHash *hashes,
-			 const MerkleHash *root)
-{
-	return true;
-}
-
 /*
  * The root of the tree over these leaves.
  */
@@ -105,7 +98,7 @@ RemovalRoot(const MerkleHash *leaves, int n, MerkleHash *root)
 
 	for (int i = 0; i < n; i++)
 	{
-		if (!merkle_edge_append(edge, LedgerSha256(), &leaves[i], take_no_tile, NULL))
+		if (!merkle_edge_append(edge, LedgerSha256(), &leaves[i], NULL, NULL))
 			raise_no_hash();
 	}
 	if (!merkle_edge_root(edge, LedgerSha256(), root))

@@ -26,6 +26,7 @@
 #include "fmgr.h"
 #include "own_change.h"
 #include "reference.h"
+#include "register.h"
 #include "request.h"
 #include "scope.h"
 #include "utils/acl.h"
@@ -112,23 +113,11 @@ change_scope(FunctionCallInfo fcinfo, const char *done, const char *command, boo
 Datum
 cpis_scope_grant(PG_FUNCTION_ARGS)
 {
-	Reading		reading;
-	TupleDesc	descriptor;
-	bool		known;
 	Oid			role;
 
 	ChangeCheckCallable("cpis_scope_grant()");
 	role = get_role_oid(ArgumentText(fcinfo, 0, "role_name", true, NAMEDATALEN - 1), false);
-	reading = ReadingBegin();
-	known = ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY,
-						  ArgumentText(fcinfo, 1, "local_authority", true, LOCAL_AUTHORITY_LENGTH),
-						  &descriptor) != NULL;
-	ReadingEnd(&reading);
-	if (!known)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("local authority is not in the register"),
-				 errhint("See table cpis.local_authority.")));
+	RegisterRequireAuthority(ArgumentText(fcinfo, 1, "local_authority", true, LOCAL_AUTHORITY_LENGTH));
 	if (!EntitledGroupHas(role))
 		ereport(NOTICE,
 				(errmsg("the role is not a member of cpis_local_authority, and cannot act for the authority before it is")));

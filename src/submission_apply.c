@@ -333,12 +333,6 @@ code_of(const Submission *submission)
 	return submission->accepted == 0 ? FILE_NOT_LOADED : FILE_LOADED_IN_PART;
 }
 
-static bool
-take_no_tile(void *context, int level, uint64_t tile, const MerkleHash *hashes, const MerkleHash *root)
-{
-	return true;
-}
-
 static void
 take_commitments(SPITupleTable *rows, void *context)
 {
@@ -351,7 +345,7 @@ take_commitments(SPITupleTable *rows, void *context)
 		MerkleHash	leaf;
 
 		if (!merkle_leaf(LedgerSha256(), VARDATA_ANY(commitment), VARSIZE_ANY_EXHDR(commitment), &leaf) ||
-			!merkle_edge_append(edge, LedgerSha256(), &leaf, take_no_tile, NULL))
+			!merkle_edge_append(edge, LedgerSha256(), &leaf, NULL, NULL))
 			elog(ERROR, "could not compute SHA-256 of records");
 	}
 }

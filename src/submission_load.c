@@ -572,10 +572,10 @@ deciding_query(const Loading *loading)
 }
 
 /*
- * Go through the records, and load them, or only decide about them.
+ * Load the records, or, where the file is refused, only answer them.
  */
-static void
-go_through(Loading *loading)
+void
+LoadRecords(Loading *loading)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		value = CStringGetTextDatum(loading->submission->local_authority);
@@ -612,18 +612,9 @@ void
 LoadDecided(Loading *loading)
 {
 	loading->only_decides = true;
-	go_through(loading);
+	LoadRecords(loading);
 	loading->only_decides = false;
 	/* They will be counted when they are. */
 	memset(loading->rules, 0, sizeof(loading->rules));
 	loading->unchanged = 0;
-}
-
-/*
- * Load the records, or, where the file is refused, only answer them.
- */
-void
-LoadRecords(Loading *loading)
-{
-	go_through(loading);
 }
