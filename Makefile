@@ -27,6 +27,7 @@ OBJS = \
 	src/ledger_edge.o \
 	src/log_guard.o \
 	src/lookup.o \
+	src/lookup_rate.o \
 	src/merkle.o \
 	src/mod11.o \
 	src/month.o \
@@ -64,6 +65,7 @@ OBJS = \
 	src/retention_days.o \
 	src/row_delete.o \
 	src/scope.o \
+	src/scope_grant.o \
 	src/sha256.o \
 	src/signed_note.o \
 	src/signing_key.o \

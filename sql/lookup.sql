@@ -37,13 +37,14 @@ CREATE FUNCTION cpis_lookup(
 	system_id text = NULL,
 	location text = NULL,
 	request_id text = NULL,
-	notify boolean = true)
+	notify boolean = true,
+	device boolean = false)
 	RETURNS SETOF cpis.lookup_result
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
 	AS 'MODULE_PATHNAME', 'cpis_lookup';
-REVOKE ALL ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) TO cpis_clinical;
-COMMENT ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) IS
+REVOKE ALL ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean, boolean) TO cpis_clinical;
+COMMENT ON FUNCTION cpis_lookup(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean, boolean) IS
 	'plans held for an NHS number; the access event is durable, and the authorities have their notices, before the first row';
 
 CREATE FUNCTION cpis_flag(
@@ -55,13 +56,14 @@ CREATE FUNCTION cpis_flag(
 	job_role text = NULL,
 	system_id text = NULL,
 	location text = NULL,
-	request_id text = NULL)
+	request_id text = NULL,
+	device boolean = false)
 	RETURNS boolean
 	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000
 	AS 'MODULE_PATHNAME', 'cpis_flag';
-REVOKE ALL ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text) TO cpis_clinical;
-COMMENT ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text) IS
+REVOKE ALL ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) TO cpis_clinical;
+COMMENT ON FUNCTION cpis_flag(@extschema@.nhs_number, text, text, text, text, text, text, text, text, boolean) IS
 	'is any plan held for an NHS number? recorded like a look-up, but no authority is notified';
 
 CREATE FUNCTION cpis_access_history(

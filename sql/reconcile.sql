@@ -48,7 +48,8 @@ BEGIN ATOMIC
 			('trail', 'append_only', 'refuse_change', 27), ('trail', 'append_only_truncate', 'refuse_change', 34),
 			('owner', 'own_change', 'refuse_others', 62)) AS t (of, trigger, function, type) ON t.of = g.of
 		UNION ALL
-		VALUES ('cpis.retention_policy'::regclass::oid, 'retention_policy', 'reference_changed', 'reference_changed', 29)
+		VALUES ('cpis.retention_policy'::regclass::oid, 'retention_policy', 'reference_changed', 'reference_changed', 29),
+			('cpis.role_scope'::regclass, 'role_scope', 'reference_changed', 'reference_changed', 29)
 	)
 	SELECT format('trigger "%s" of table "%s" is missing, disabled or another one', g.trigger, g.name)
 	FROM guard g
@@ -352,6 +353,13 @@ BEGIN ATOMIC
 				   s.file_code, COALESCE(' ' || s.detail_code, ''), s.accepted, s.rejected, s.ended) AS detail
 		FROM ONLY cpis.submission s CROSS JOIN first
 		WHERE s.answered_at IS NOT NULL AND (s.event_id >= first.event_id OR s.kind IN ('delta', 'full'))
+	), scope AS (
+		-- In the words of src/scope_grant.c.
+		SELECT s.role_name, s.granted_at, s.event_id,
+			COALESCE('organisation ' || s.organisation, 'local authority ' || s.local_authority) AS whom,
+			concat(CASE WHEN s.may_read_silently THEN ', reading silently' END, CASE WHEN s.may_act_as_device THEN ', acting as device' END,
+				   ', up to ' || s.max_lookups_per_minute || ' look-ups a minute') AS rights
+		FROM ONLY cpis.role_scope s
 	)
 	SELECT format('nothing has recorded that submission %s was answered so', a.submission_id), a.event_id, false
 	FROM answered a
@@ -380,12 +388,12 @@ BEGIN ATOMIC
 		(SELECT count(*) FROM ONLY cpis.removal c WHERE c.kind = 'submission_record') AS gone (records)
 	WHERE answer.records <> there.records + gone.records
 	UNION ALL
-	SELECT format('nothing has recorded that role "%s" acts for local authority %s', s.role_name, s.local_authority), s.event_id, false
-	FROM ONLY cpis.role_scope s
+	SELECT format('nothing has recorded that role "%s" acts so for %s', s.role_name, s.whom), s.event_id, false
+	FROM scope s
 	WHERE NOT EXISTS (
 		SELECT FROM event e
 		WHERE e.event_id = s.event_id AND e.action = 'scope' AND e.recorded_at = s.granted_at
-			AND e.detail = format('granted for local authority %s: role %s', s.local_authority, s.role_name))
+			AND e.detail = format('granted%s for %s: role %s', s.rights, s.whom, s.role_name))
 	UNION ALL
 	SELECT format('a scope is not as announced: %s', e.detail), e.event_id, true
 	FROM event e
@@ -393,9 +401,9 @@ BEGIN ATOMIC
 		AND NOT EXISTS (SELECT FROM event o WHERE o.action = 'scope' AND o.event_id > e.event_id
 						AND substr(o.detail, position(' for ' IN o.detail)) = substr(e.detail, position(' for ' IN e.detail)))
 		AND starts_with(e.detail, 'granted')
-			<> EXISTS (SELECT FROM ONLY cpis.role_scope s
-					   WHERE e.detail IN (format('granted for local authority %s: role %s', s.local_authority, s.role_name),
-										  format('revoked for local authority %s: role %s', s.local_authority, s.role_name)))
+			<> EXISTS (SELECT FROM scope s
+					   WHERE e.detail IN (format('granted%s for %s: role %s', s.rights, s.whom, s.role_name),
+										  format('revoked for %s: role %s', s.whom, s.role_name)))
 	UNION ALL
 	SELECT 'nothing has recorded that an NHS number is inactive', i.event_id, false
 	FROM ONLY cpis.inactive_number i CROSS JOIN first

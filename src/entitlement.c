@@ -20,34 +20,41 @@
 
 #define CLINICAL_ROLE "cpis_clinical"
 #define LOCAL_AUTHORITY_ROLE "cpis_local_authority"
+#define STEWARD_ROLE "cpis_steward"
 
 /*
- * Does the role in force have the privileges of this group?
+ * Does the role have the privileges of this group?
  */
 static bool
-is_member_of(const char *name)
+has_group(Oid role, const char *name)
 {
 	Oid			group = get_role_oid(name, true);
 
-	return OidIsValid(group) && has_privs_of_role(GetUserId(), group);
+	return OidIsValid(group) && has_privs_of_role(role, group);
 }
 
 /*
- * May the role in force look children up?
+ * May the role in force look children up?  Who watches over those who do, may not.
  */
 bool
 EntitledToLookUp(void)
 {
-	return superuser() || is_member_of(CLINICAL_ROLE);
+	return superuser() || (EntitledClinicalHas(GetUserId()) && !has_group(GetUserId(), STEWARD_ROLE));
 }
 
 /*
- * May the role in force look children up without notifying the authority?
+ * May the role in force look children up for this organisation?  Then *rights are what it
+ * may do besides, and how often.
  */
 bool
-EntitledToReadSilently(void)
+EntitledToSpeakFor(const char *organisation, const Reading *reading, ScopeRights *rights)
 {
-	return superuser();
+	if (superuser())
+	{
+		*rights = (ScopeRights) {.may_read_silently = true, .may_act_as_device = true};
+		return true;
+	}
+	return ScopeCoversOrganisation(GetUserId(), organisation, reading, rights);
 }
 
 /*
@@ -57,16 +64,32 @@ bool
 EntitledToActFor(const char *local_authority)
 {
 	return superuser() ||
-		(is_member_of(LOCAL_AUTHORITY_ROLE) && ScopeCoversAuthority(GetUserId(), local_authority));
+		(EntitledAuthorityHas(GetUserId()) && ScopeCoversAuthority(GetUserId(), local_authority));
+}
+
+/*
+ * May the role in force look at what only a steward may?
+ */
+bool
+EntitledAsSteward(void)
+{
+	return superuser() || has_group(GetUserId(), STEWARD_ROLE);
+}
+
+/*
+ * Does the role have the privileges of the group of those who look up?
+ */
+bool
+EntitledClinicalHas(Oid role)
+{
+	return has_group(role, CLINICAL_ROLE);
 }
 
 /*
  * Does the role have the privileges of the group of local authorities?
  */
 bool
-EntitledGroupHas(Oid role)
+EntitledAuthorityHas(Oid role)
 {
-	Oid			group = get_role_oid(LOCAL_AUTHORITY_ROLE, true);
-
-	return OidIsValid(group) && has_privs_of_role(role, group);
+	return has_group(role, LOCAL_AUTHORITY_ROLE);
 }

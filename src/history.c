@@ -4,7 +4,7 @@
  *	  cpis_access_history(): who else has looked this child up.
  *
  * The history belongs to a look-up: it is open to the role that made that
- * look-up, for an hour, and needs no event of its own.  A look-up that found
+ * look-up, for an hour, while it may speak for the organisation, and needs no event of its own.  A look-up that found
  * nothing has no history: that somebody once looked, and found a plan, would
  * tell what is held no more.
  *
@@ -132,10 +132,23 @@ text_is(HeapTuple tuple, TupleDesc descriptor, AuditColumn column,
 }
 
 /*
+ * May the role in force still speak for the organisation of this row?
+ */
+static bool
+is_in_scope(HeapTuple tuple, TupleDesc descriptor, const Reading *reading)
+{
+	char	   *organisation = CpisTextAttribute(tuple, descriptor, AUDIT_ORGANISATION);
+	ScopeRights rights;
+
+	return organisation != NULL && EntitledToSpeakFor(organisation, reading, &rights);
+}
+
+/*
  * Judge a row of the look-up that asks.
  */
 static void
-judge_asking(HeapTuple tuple, TupleDesc descriptor, Asking *asking)
+judge_asking(HeapTuple tuple, TupleDesc descriptor, const Reading *reading,
+			 Asking *asking)
 {
 	TimestampTz recorded_at;
 	bool		isnull;
@@ -149,7 +162,8 @@ judge_asking(HeapTuple tuple, TupleDesc descriptor, Asking *asking)
 				GetUserNameFromId(GetUserId(), false)) &&
 		text_is(tuple, descriptor, AUDIT_SESSION_ROLE,
 				GetUserNameFromId(GetAuthenticatedUserId(), false)) &&
-		GetCurrentTimestamp() - recorded_at <= HISTORY_OPEN_FOR;
+		GetCurrentTimestamp() - recorded_at <= HISTORY_OPEN_FOR &&
+		is_in_scope(tuple, descriptor, reading);
 	asking->found = text_is(tuple, descriptor, AUDIT_OUTCOME, "found");
 	asking->nhs_number = DatumGetInt32(attribute(tuple, descriptor,
 												 AUDIT_NHS_NUMBER, &isnull));
@@ -177,7 +191,7 @@ find_asking(const Trail *trail, int64 event_id)
 		scan = systable_beginscan(table, MonthEventIdIndex(lfirst_oid(cell)),
 								  true, trail->reading.snapshot, 1, &key);
 		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-			judge_asking(tuple, RelationGetDescr(table), &asking);
+			judge_asking(tuple, RelationGetDescr(table), &trail->reading, &asking);
 		systable_endscan(scan);
 		table_close(table, NoLock);
 	}
@@ -186,7 +200,7 @@ find_asking(const Trail *trail, int64 event_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for access history"),
-				 errdetail("The history is open to the role that made the look-up, for an hour.")));
+				 errdetail("The history is open to the role that made the look-up, for an hour, while it may speak for the organisation.")));
 	return asking;
 }
 
@@ -506,7 +520,7 @@ cpis_access_history(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to look children up"),
-				 errhint("The role must be a member of cpis_clinical.")));
+				 errhint("The role must be a member of cpis_clinical, and none of cpis_steward.")));
 
 	trail.partitions = MonthPartitions();
 	trail.reading = ReadingBegin();

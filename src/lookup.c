@@ -28,6 +28,7 @@
 #include "executor/instrument.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "lookup_rate.h"
 #include "miscadmin.h"
 #include "mod11.h"
 #include "pgstat.h"
@@ -39,9 +40,18 @@
 PG_FUNCTION_INFO_V1(cpis_lookup);
 PG_FUNCTION_INFO_V1(cpis_flag);
 
-/* Positions of the arguments; cpis_flag() has all but the last. */
+/* Positions of the arguments; cpis_flag() has no "notify", and "device" in its place. */
 #define ARG_NHS_NUMBER 0
+#define ARG_SYSTEM_ID 6
+#define ARG_LOCATION 7
 #define ARG_NOTIFY 9
+#define ARG_DEVICE 10
+
+/* The care setting whose devices say where the person is. */
+#define SETTING_NHS_111 "nhs_111"
+
+/* What an event says of a look-up whose author is a device. */
+#define DEVICE_DETAIL "author: device"
 
 /* The text arguments, their limits in bytes, and their place in the event. */
 static const struct
@@ -75,12 +85,27 @@ typedef struct Refusal
 static const Refusal not_entitled = {
 	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled",
 	"permission denied to look children up",
-	"The role must be a member of cpis_clinical."
+	"The role must be a member of cpis_clinical, and none of cpis_steward."
+};
+static const Refusal not_in_scope = {
+	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled for the organisation",
+	"permission denied to look children up for the organisation",
+	"The role must have been given the organisation by cpis_scope_grant()."
 };
 static const Refusal silent_not_entitled = {
 	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled to read silently",
 	"permission denied to look children up without notifying the local authority",
 	"Leave out the argument \"notify\"."
+};
+static const Refusal device_not_entitled = {
+	ERRCODE_INSUFFICIENT_PRIVILEGE, "not entitled to act as device",
+	"permission denied to look children up as a device",
+	"Leave out the argument \"device\" where a person asks."
+};
+static const Refusal too_many_lookups = {
+	ERRCODE_PROGRAM_LIMIT_EXCEEDED, "too many look-ups within a minute",
+	"more look-ups within a minute than the role may make for the organisation",
+	"See max_lookups_per_minute of cpis_scope_grant()."
 };
 static const Refusal unknown_organisation = {
 	ERRCODE_UNDEFINED_OBJECT, "unknown organisation",
@@ -103,6 +128,13 @@ static const Refusal placeholder_number = {
 	"A person without a known NHS number cannot be looked up."
 };
 
+/* What is asked for that needs a right of its own. */
+typedef struct Asked
+{
+	bool		silently;		/* a look-up, which else notifies, should not */
+	bool		by_device;		/* the author is a device */
+} Asked;
+
 /*
  * Copy one text argument into the event.
  */
@@ -117,10 +149,29 @@ take_text(FunctionCallInfo fcinfo, int i, AuditEvent *event)
 }
 
 /*
+ * Does the caller say that the author is a device?  Such a one says which, and in NHS 111
+ * where the person is.
+ */
+static bool
+take_device(FunctionCallInfo fcinfo, int position, AuditEvent *event)
+{
+	if (PG_ARGISNULL(position))
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "device", "must not be null");
+	if (!PG_GETARG_BOOL(position))
+		return false;
+	if (PG_ARGISNULL(ARG_SYSTEM_ID))
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "system_id", "must be given where the author is a device");
+	if (PG_ARGISNULL(ARG_LOCATION) && strcmp(event->care_setting, SETTING_NHS_111) == 0)
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "location", "must be given where the author is a device of NHS 111");
+	strlcpy(event->detail, DEVICE_DETAIL, sizeof(event->detail));
+	return true;
+}
+
+/*
  * Fill an event from the arguments of the call.
  */
 static void
-take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
+take_arguments(FunctionCallInfo fcinfo, AuditEvent *event, Asked *asked)
 {
 	if (PG_ARGISNULL(ARG_NHS_NUMBER))
 		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
@@ -132,31 +183,43 @@ take_arguments(FunctionCallInfo fcinfo, AuditEvent *event)
 
 	event->has_notify = true;
 	event->notify = false;
-	if (PG_NARGS() > ARG_NOTIFY)
+	if (PG_NARGS() > ARG_DEVICE)
 	{
 		/* NULL could be meant as either, and silence must be asked for. */
 		if (PG_ARGISNULL(ARG_NOTIFY))
 			ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "notify", "must not be null");
 		event->notify = PG_GETARG_BOOL(ARG_NOTIFY);
+		asked->silently = !event->notify;
 	}
+	asked->by_device = take_device(fcinfo, PG_NARGS() - 1, event);
 }
 
 /*
  * Why the look-up is refused, or NULL.
  */
 static const Refusal *
-entitle(const AuditEvent *event, bool silent, const Reading *reading)
+entitle(const AuditEvent *event, const Asked *asked, const Reading *reading)
 {
+	ScopeRights rights;
+
 	if (!EntitledToLookUp())
 		return &not_entitled;
-	if (silent && !EntitledToReadSilently())
-		return &silent_not_entitled;
 	if (!RegisterHasOrganisation(event->organisation, reading))
 		return &unknown_organisation;
+	if (!EntitledToSpeakFor(event->organisation, reading, &rights))
+		return &not_in_scope;
+	if (asked->silently && !rights.may_read_silently)
+		return &silent_not_entitled;
+	if (asked->by_device && !rights.may_act_as_device)
+		return &device_not_entitled;
 	if (!RegisterHasCareSetting(event->care_setting, reading))
 		return &unknown_care_setting;
 	if (mod11_is_placeholder(event->nhs_number))
 		return &placeholder_number;
+	/* Last, so that what is refused anyhow does not count. */
+	if (rights.max_lookups_per_minute > 0 &&
+		!LookupRateTake(rights.counted_by, rights.max_lookups_per_minute))
+		return &too_many_lookups;
 	return NULL;
 }
 
@@ -202,7 +265,7 @@ raise_refusal(const Refusal *refusal)
  * transaction nor in EXPLAIN's count of buffers.
  */
 static const Refusal *
-entitle_and_read(const AuditEvent *event, bool silent, List **plans)
+entitle_and_read(const AuditEvent *event, const Asked *asked, List **plans)
 {
 	Reading		reading = ReadingBegin();
 	bool		track_counts = pgstat_track_counts;
@@ -213,7 +276,7 @@ entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 	PG_TRY();
 	{
 		pgstat_track_counts = false;
-		refusal = entitle(event, silent, &reading);
+		refusal = entitle(event, asked, &reading);
 		if (refusal == NULL)
 			*plans = RegisterPlansHeld(event->nhs_number, DayToday(),
 									   &reading);
@@ -233,14 +296,13 @@ entitle_and_read(const AuditEvent *event, bool silent, List **plans)
 
 /*
  * Entitle, read, record, disclose: the plans held for the person in the event,
- * whose access event is durable when this returns.  "silent": the caller asks
- * that a look-up, which else notifies, should not.
+ * whose access event is durable when this returns.
  */
 static List *
-look_up(AuditEvent *event, bool silent, QueueCounter counter)
+look_up(AuditEvent *event, const Asked *asked, QueueCounter counter)
 {
 	List	   *plans;
-	const Refusal *refusal = entitle_and_read(event, silent, &plans);
+	const Refusal *refusal = entitle_and_read(event, asked, &plans);
 
 	if (refusal != NULL)
 	{
@@ -260,7 +322,7 @@ look_up(AuditEvent *event, bool silent, QueueCounter counter)
 
 /*
  * cpis_lookup(nhs_number, worker_name, organisation, care_setting, worker_id,
- * job_role, system_id, location, request_id, notify) -> setof
+ * job_role, system_id, location, request_id, notify, device) -> setof
  * cpis.lookup_result: a row for each plan held.
  */
 Datum
@@ -268,6 +330,7 @@ cpis_lookup(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	AuditEvent	event;
+	Asked		asked = {0};
 	List	   *plans;
 	ListCell   *cell;
 
@@ -275,8 +338,8 @@ cpis_lookup(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 
 	AuditEventInit(&event, "lookup");
-	take_arguments(fcinfo, &event);
-	plans = look_up(&event, !event.notify, QUEUE_LOOKUPS);
+	take_arguments(fcinfo, &event, &asked);
+	plans = look_up(&event, &asked, QUEUE_LOOKUPS);
 
 	foreach(cell, plans)
 	{
@@ -304,16 +367,17 @@ cpis_lookup(PG_FUNCTION_ARGS)
 
 /*
  * cpis_flag(nhs_number, worker_name, organisation, care_setting, worker_id,
- * job_role, system_id, location, request_id) -> boolean: is any plan held?
+ * job_role, system_id, location, request_id, device) -> boolean: is any plan held?
  */
 Datum
 cpis_flag(PG_FUNCTION_ARGS)
 {
 	AuditEvent	event;
+	Asked		asked = {0};
 
 	RequestCheckCallable("cpis_flag()");
 
 	AuditEventInit(&event, "flag");
-	take_arguments(fcinfo, &event);
-	PG_RETURN_BOOL(look_up(&event, false, QUEUE_FLAGS) != NIL);
+	take_arguments(fcinfo, &event, &asked);
+	PG_RETURN_BOOL(look_up(&event, &asked, QUEUE_FLAGS) != NIL);
 }

@@ -56,6 +56,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "lookup_rate.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "queue.h"
@@ -67,7 +68,7 @@
 #include "utils/timestamp.h"
 
 #define QUEUE_MAGIC 0x43504953	/* "CPIS" */
-#define QUEUE_NAME "cpis queue 7"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 8"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */
@@ -110,6 +111,7 @@ typedef struct Queue
 	pg_atomic_flag spinning;	/* held by the writer that spins, if one does */
 	LWLock		lock;
 	QueueDatabase databases[QUEUE_DATABASES];
+	LookupRates rates;			/* lookup_rate.c's own */
 	QueueSlot	slots[FLEXIBLE_ARRAY_MEMBER];
 } Queue;
 
@@ -142,6 +144,7 @@ queue_init(void *memory)
 	memset(q, 0, queue_size());
 	q->tranche = LWLockNewTrancheId();
 	LWLockInitialize(&q->lock, q->tranche);
+	LookupRatesInit(&q->rates, q->tranche);
 	q->nslots = queue_slot_count();
 	for (int i = 0; i < q->nslots; i++)
 	{
@@ -252,6 +255,16 @@ queue_ensure_attached(void)
 	LWLockRegisterTranche(q->tranche, "cpis_queue");
 	before_shmem_exit(queue_at_exit, (Datum) 0);
 	queue = q;
+}
+
+/*
+ * Where look-ups of a scope are counted.
+ */
+LookupRates *
+QueueLookupRates(void)
+{
+	queue_ensure_attached();
+	return &queue->rates;
 }
 
 /*

@@ -11,6 +11,7 @@
 #define CPIS_QUEUE_H
 
 #include "datatype/timestamp.h"
+#include "lookup_rate.h"
 #include "port/atomics.h"
 #include "utils/elog.h"
 #include "wakeup.h"
@@ -74,6 +75,7 @@ extern void QueueRequestSharedMemory(void);
 extern void QueueCount(QueueCounter counter, uint64 by);
 extern bool QueueGetStatistics(QueueStatistics *statistics);
 extern uint32 QueueWaiting(void);
+extern LookupRates *QueueLookupRates(void);
 
 /* The requester. */
 extern QueueSlot *QueueReserve(const char *failure);

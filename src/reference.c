@@ -175,8 +175,8 @@ primary_key(CpisRelation table)
 /*
  * Does the table tell of its changes?
  */
-static bool
-changes_are_told(Relation relation)
+bool
+ReferenceChangesAreTold(Relation relation)
 {
 	TriggerDesc *triggers = relation->trigdesc;
 
@@ -197,7 +197,7 @@ may_keep(const Reading *reading, Relation relation, HeapTuple tuple)
 	return reading->generation == CpisGeneration() &&
 		reading->generation == kept_generation &&
 		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
-		changes_are_told(relation);
+		ReferenceChangesAreTold(relation);
 }
 
 /*

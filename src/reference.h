@@ -11,6 +11,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "relation.h"
+#include "utils/relcache.h"
 #include "utils/snapshot.h"
 
 /* The newest snapshot, and what the process knew when it was taken. */
@@ -22,6 +23,7 @@ typedef struct Reading
 
 extern Reading ReadingBegin(void);
 extern void ReadingEnd(const Reading *reading);
+extern bool ReferenceChangesAreTold(Relation relation);
 extern HeapTuple ReferenceFind(const Reading *reading, CpisRelation table,
 							   const char *code, TupleDesc *descriptor);
 

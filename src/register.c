@@ -192,19 +192,41 @@ RegisterPlansHeld(int32 nhs_number, DateADT today, const Reading *reading)
 }
 
 /*
+ * Is this code in a reference table?
+ */
+static bool
+is_known(CpisRelation table, const char *code)
+{
+	Reading		reading = ReadingBegin();
+	TupleDesc	descriptor;
+	bool		known = ReferenceFind(&reading, table, code, &descriptor) != NULL;
+
+	ReadingEnd(&reading);
+	return known;
+}
+
+/*
  * Raise an error, 42704, unless the local authority is in the register.
  */
 void
 RegisterRequireAuthority(const char *code)
 {
-	Reading		reading = ReadingBegin();
-	TupleDesc	descriptor;
-	bool		known = ReferenceFind(&reading, CPIS_LOCAL_AUTHORITY, code, &descriptor) != NULL;
-
-	ReadingEnd(&reading);
-	if (!known)
+	if (!is_known(CPIS_LOCAL_AUTHORITY, code))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("local authority is not in the register"),
 				 errhint("See table cpis.local_authority.")));
+}
+
+/*
+ * The same for an organisation.
+ */
+void
+RegisterRequireOrganisation(const char *code)
+{
+	if (!is_known(CPIS_ORGANISATION, code))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("organisation is not in the register"),
+				 errhint("See table cpis.organisation.")));
 }

@@ -30,6 +30,7 @@ extern bool RegisterHasOrganisation(const char *code, const Reading *reading);
 extern char *RegisterOrganisationName(const char *code, const Reading *reading);
 extern bool RegisterHasCareSetting(const char *code, const Reading *reading);
 extern void RegisterRequireAuthority(const char *code);
+extern void RegisterRequireOrganisation(const char *code);
 extern List *RegisterPlansHeld(int32 nhs_number, DateADT today,
 							   const Reading *reading);
 
