@@ -17,6 +17,8 @@ OBJS = \
 	src/cpis.o \
 	src/day.o \
 	src/demographics.o \
+	src/direct_read.o \
+	src/drop_guard.o \
 	src/due.o \
 	src/entitlement.o \
 	src/event_scan.o \
@@ -37,6 +39,7 @@ OBJS = \
 	src/notification.o \
 	src/number_change.o \
 	src/own_change.o \
+	src/own_function.o \
 	src/own_settings.o \
 	src/pem_key.o \
 	src/plan_guard.o \
@@ -82,6 +85,7 @@ OBJS = \
 	src/verify_event.o \
 	src/verify_notice.o \
 	src/wakeup.o \
+	src/watched.o \
 	src/writer.o
 
 # Joined in this order into the extension script.

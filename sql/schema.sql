@@ -32,3 +32,12 @@ CREATE FUNCTION cpis.refuse_others() RETURNS trigger
 	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_refuse_others';
 REVOKE ALL ON FUNCTION cpis.refuse_others() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.refuse_others() IS 'trigger: refuses the statement to all but the owner of the table and superusers, giving its argument as the reason';
+
+-- Statements that may drop something must find the library loaded (src/drop_guard.c).
+CREATE FUNCTION cpis.load_library() RETURNS event_trigger
+	LANGUAGE C AS 'MODULE_PATHNAME', 'cpis_load_library';
+REVOKE ALL ON FUNCTION cpis.load_library() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.load_library() IS 'event trigger: loads the library, which then refuses to have the audit trail dropped';
+CREATE EVENT TRIGGER cpis_load_library ON ddl_command_start EXECUTE FUNCTION cpis.load_library();
+ALTER EVENT TRIGGER cpis_load_library ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER cpis_load_library IS 'loads the library where the audit trail might be dropped';

@@ -14,7 +14,9 @@ CREATE FUNCTION cpis.stat_counters(
 	OUT queue_depth integer,
 	OUT writer_starts bigint,
 	OUT writer_pid integer,
-	OUT counted_since timestamptz)
+	OUT counted_since timestamptz,
+	OUT direct_reads bigint,
+	OUT direct_reads_recorded boolean)
 	RETURNS record
 	LANGUAGE C VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'cpis_stat_counters';
 REVOKE ALL ON FUNCTION cpis.stat_counters() FROM PUBLIC;
@@ -26,7 +28,7 @@ CREATE VIEW cpis_stat AS
 		events::double precision / nullif(batches, 0) AS events_per_batch,
 		wait_time,
 		wait_time / nullif(lookups + flags + refusals + changes, 0) AS mean_wait_time,
-		queue_depth, writer_starts, writer_pid, counted_since
+		queue_depth, writer_starts, writer_pid, counted_since, direct_reads, direct_reads_recorded
 	FROM cpis.stat_counters();
 REVOKE ALL ON TABLE cpis_stat FROM PUBLIC;
 GRANT SELECT ON TABLE cpis_stat TO pg_monitor;
@@ -45,3 +47,5 @@ COMMENT ON COLUMN cpis_stat.queue_depth IS 'requests that wait for the writer or
 COMMENT ON COLUMN cpis_stat.writer_starts IS 'times a writer has started';
 COMMENT ON COLUMN cpis_stat.writer_pid IS 'process of the writer now; NULL where none runs';
 COMMENT ON COLUMN cpis_stat.counted_since IS 'when counting began';
+COMMENT ON COLUMN cpis_stat.direct_reads IS 'statements recorded that read tables of the extension directly';
+COMMENT ON COLUMN cpis_stat.direct_reads_recorded IS 'are they recorded? only where the library is preloaded and cpis.record_direct_reads is on';

@@ -23,6 +23,34 @@
 #include "storage/proc.h"
 #include "utils/wait_event.h"
 
+/*
+ * Of a relation in a plan: does the statement itself need a privilege on it - a partition
+ * that comes with its parent does not - and whose, InvalidOid being the role in force?
+ */
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+static inline bool
+cpis_privilege_needed(PlannedStmt *statement, RangeTblEntry *entry, Oid *whose)
+{
+	if (entry->perminfoindex == 0)
+		return false;
+	*whose = getRTEPermissionInfo(statement->permInfos, entry)->checkAsUser;
+	return true;
+}
+#define CPIS_PRIVILEGE_NEEDED(statement, entry, whose) cpis_privilege_needed(statement, entry, whose)
+#else
+#define CPIS_PRIVILEGE_NEEDED(statement, entry, whose) \
+	((entry)->requiredPerms != 0 && (*(whose) = (entry)->checkAsUser, true))
+#endif
+
+/* 16 leaves a view in the plan as the subquery that stands for it. */
+#if PG_VERSION_NUM >= 160000
+#define CPIS_IS_RELATION_ENTRY(entry) \
+	((entry)->rtekind == RTE_RELATION || ((entry)->rtekind == RTE_SUBQUERY && OidIsValid((entry)->relid)))
+#else
+#define CPIS_IS_RELATION_ENTRY(entry) ((entry)->rtekind == RTE_RELATION)
+#endif
+
 /* 16 brought errors that a caller may ask to have saved instead of thrown. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"

@@ -14,10 +14,13 @@
 #include "checkpoint.h"
 #include "compat.h"
 #include "demographics.h"
+#include "direct_read.h"
+#include "drop_guard.h"
 #include "fmgr.h"
 #include "ledger_edge.h"
 #include "log_guard.h"
 #include "miscadmin.h"
+#include "own_function.h"
 #include "purge_worker.h"
 #include "queue.h"
 #include "storage/ipc.h"
@@ -119,6 +122,20 @@ define_settings(void)
 							1, 0, INT_MAX,
 							PGC_SUSET, 0,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("cpis.allow_drop",
+							 "May an audit trail that has events be dropped?",
+							 "It is gone for good then, with the extension or by itself.",
+							 &cpis_allow_drop,
+							 false,
+							 PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("cpis.record_direct_reads",
+							 "Is it recorded who reads the tables of the extension directly?",
+							 "Where the library is preloaded.  That it is switched off is recorded.",
+							 &cpis_record_direct_reads,
+							 true,
+							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("cpis");
 }
 
@@ -131,10 +148,13 @@ _PG_init(void)
 
 	define_settings();
 	LogGuardInstall();
+	DropGuardInstall();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		previous_shmem_request_hook = shmem_request_hook;
 		shmem_request_hook = request_shared_memory;
 		PurgeWorkerRegister();
+		OwnFunctionInstall();
+		DirectReadInstall();
 	}
 }

@@ -28,6 +28,7 @@
 #include "utils/syscache.h"
 
 static const OwnChange *present = NULL;
+static int	acting = 0;			/* how deep in what acts as an owner */
 
 static Oid
 owner_of(Oid table)
@@ -158,6 +159,7 @@ OwnAct(Oid table, OwnChangeAct act, void *context)
 	int			security_context;
 
 	GetUserIdAndSecContext(&user, &security_context);
+	acting++;
 	PG_TRY();
 	{
 		SetUserIdAndSecContext(owner_of(table),
@@ -168,6 +170,7 @@ OwnAct(Oid table, OwnChangeAct act, void *context)
 	}
 	PG_FINALLY();
 	{
+		acting--;
 		SetUserIdAndSecContext(user, security_context);
 	}
 	PG_END_TRY();
@@ -300,6 +303,24 @@ OwnChangeRethrow(ErrorData *error, const char *message)
 					   error->table_name == NULL ? "?" : error->table_name),
 			 errhidestmt(true),
 			 errhidecontext(true)));
+}
+
+/*
+ * Does the extension itself act just now?
+ */
+bool
+OwnActs(void)
+{
+	return acting > 0;
+}
+
+/*
+ * Does it change something?
+ */
+bool
+OwnChangeIsUnderWay(void)
+{
+	return present != NULL;
 }
 
 /*

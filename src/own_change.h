@@ -57,6 +57,8 @@ extern uint64 OwnReadEach(Oid table, const OwnGiven *given, int ngiven,
 						  const char *command, int nargs, const Oid *types,
 						  const Datum *values, OwnChangeTake take, void *context);
 extern void OwnChangeRethrow(ErrorData *error, const char *message);
+extern bool OwnActs(void);
+extern bool OwnChangeIsUnderWay(void);
 extern bool OwnChangeIsOf(Oid table);
 extern bool OwnChangeHas(Oid table, CmdType operation, int64 id);
 

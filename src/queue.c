@@ -97,6 +97,7 @@ typedef struct QueueDatabase
 	TimestampTz writer_claimed_at;	/* of WRITER_STARTING */
 	TimestampTz writer_failed_at;	/* when a start last failed */
 	TimestampTz counted_since;
+	bool		direct_reads_off;	/* it was recorded that they are not */
 	pg_atomic_uint32 depth;
 	pg_atomic_uint64 counters[QUEUE_NCOUNTERS];
 } QueueDatabase;
@@ -235,6 +236,7 @@ queue_attach(void)
 #endif							/* CPIS_HAVE_NAMED_DSM */
 
 static void queue_at_exit(int code, Datum arg);
+static QueueDatabase *find_database(bool create);
 
 /*
  * Map the segment and register what must be undone at exit; once a process.
@@ -255,6 +257,28 @@ queue_ensure_attached(void)
 	LWLockRegisterTranche(q->tranche, "cpis_queue");
 	before_shmem_exit(queue_at_exit, (Datum) 0);
 	queue = q;
+}
+
+/*
+ * Note whether direct reads of tables in this database are recorded; answers whether that
+ * is new.  Where the table of databases is full, it always is.
+ */
+bool
+QueueDirectReadsSwitch(bool recorded)
+{
+	QueueDatabase *entry;
+	bool		changed = true;
+
+	queue_ensure_attached();
+	LWLockAcquire(&queue->lock, LW_EXCLUSIVE);
+	entry = find_database(true);
+	if (entry != NULL)
+	{
+		changed = entry->direct_reads_off == recorded;
+		entry->direct_reads_off = !recorded;
+	}
+	LWLockRelease(&queue->lock);
+	return changed;
 }
 
 /*
@@ -337,6 +361,7 @@ find_database(bool create)
 	entry->head = entry->tail = NO_SLOT;
 	entry->writer = WRITER_NONE;
 	entry->writer_failed_at = 0;
+	entry->direct_reads_off = false;
 	entry->counted_since = GetCurrentTimestamp();
 	for (int c = 0; c < QUEUE_NCOUNTERS; c++)
 		pg_atomic_write_u64(&entry->counters[c], 0);

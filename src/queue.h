@@ -54,6 +54,7 @@ typedef enum QueueCounter
 	QUEUE_FLAGS,
 	QUEUE_REFUSALS,
 	QUEUE_CHANGES,
+	QUEUE_DIRECT_READS,
 	QUEUE_FAILURES,
 	QUEUE_BATCHES,
 	QUEUE_EVENTS,
@@ -75,6 +76,7 @@ extern void QueueRequestSharedMemory(void);
 extern void QueueCount(QueueCounter counter, uint64 by);
 extern bool QueueGetStatistics(QueueStatistics *statistics);
 extern uint32 QueueWaiting(void);
+extern bool QueueDirectReadsSwitch(bool recorded);
 extern LookupRates *QueueLookupRates(void);
 
 /* The requester. */

@@ -78,6 +78,15 @@ static Oid	oids[CPIS_NRELATIONS];
 static Oid	schema_oid = InvalidOid;	/* valid: this cache may be used */
 static uint64 generation = 0;
 
+/*
+ * The name of a relation in schema cpis.
+ */
+const char *
+CpisRelationName(CpisRelation relation)
+{
+	return names[relation];
+}
+
 static void
 forget(void)
 {

@@ -54,6 +54,10 @@ typedef enum CpisRelation
 	CPIS_NRELATIONS
 } CpisRelation;
 
+/* Tables come before indexes. */
+#define CPIS_NTABLES CPIS_LOCAL_AUTHORITY_PKEY
+
+extern const char *CpisRelationName(CpisRelation relation);
 extern bool CpisExtensionChanged(void);
 extern uint64 CpisGeneration(void);
 extern Oid	CpisSchemaOid(void);

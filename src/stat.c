@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "direct_read.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "queue.h"
@@ -20,7 +21,8 @@ PG_FUNCTION_INFO_V1(cpis_stat_counters);
 
 /*
  * One row: lookups, flags, refusals, changes, failures, batches, events, wait_time in
- * milliseconds, queue_depth, writer_starts, writer_pid, counted_since.
+ * milliseconds, queue_depth, writer_starts, writer_pid, counted_since, direct_reads,
+ * direct_reads_recorded.
  */
 Datum
 cpis_stat_counters(PG_FUNCTION_ARGS)
@@ -28,8 +30,8 @@ cpis_stat_counters(PG_FUNCTION_ARGS)
 	QueueStatistics statistics = {0};
 	bool		counted = QueueGetStatistics(&statistics);
 	TupleDesc	descriptor;
-	Datum		values[12];
-	bool		isnull[12] = {false};
+	Datum		values[14];
+	bool		isnull[14] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -48,6 +50,9 @@ cpis_stat_counters(PG_FUNCTION_ARGS)
 	isnull[10] = (statistics.writer_pid == 0);
 	values[11] = TimestampTzGetDatum(statistics.counted_since);
 	isnull[11] = !counted;
+
+	values[12] = Int64GetDatum(statistics.counters[QUEUE_DIRECT_READS]);
+	values[13] = BoolGetDatum(DirectReadIsOn());
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(descriptor, values, isnull)));
 }

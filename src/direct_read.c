@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * direct_read.c
+ *	  Who reads the tables directly is recorded.
+ *
+ * Where the library is preloaded, a statement that reads cpis.plan, cpis.audit_event (a
+ * month of it, too), cpis.notification or cpis.submission_record, or a TOAST table of theirs,
+ * other than through the extension is an event of its own, action direct_read, which is
+ * durable before the statement gets its first row: whoever it is, superusers, pg_dump and
+ * what runs inside functions included.  Where it cannot be recorded, as on a standby, the
+ * statement fails.
+ *
+ * Two hooks see all such statements: ExecutorStart sees SELECT, cursors, COPY (query), CREATE
+ * TABLE AS and what changes rows, which is to have read them too, bar a plain INSERT;
+ * ProcessUtility sees COPY table TO.  Through the extension comes what its functions read
+ * (own_change.c, own_function.c), and what is read through its views alone that record it
+ * themselves (trail_read.c) or show nobody.  EXPLAIN reads nothing.  Parallel workers read what
+ * their leader has recorded.  A transaction that has made the extension reads its own rows.
+ *
+ * The event is recorded after the server has seen to privileges: who has none gets its error.
+ *
+ * With cpis.record_direct_reads off, the first such statement in a database is recorded, with
+ * that it is off, and no further ones until it is on again.  The queue keeps in mind whether
+ * that was recorded, until the server ends.
+ *
+ * Nothing is locked but the table of a COPY, as COPY itself does.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "audit_event.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "compat.h"
+#include "direct_read.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "own_change.h"
+#include "own_function.h"
+#include "relation.h"
+#include "request.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "watched.h"
+
+#define DIRECT_READ_ACTION "direct_read"
+
+bool		cpis_record_direct_reads = true;
+
+static bool installed = false;
+static ExecutorStart_hook_type previous_start = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* What a statement reads. */
+typedef struct Reads
+{
+	int			ntables;
+	const char *tables[8];		/* different ones; no more are named */
+	bool		directly;		/* not through views of the extension alone */
+	bool		views;			/* through one of these */
+} Reads;
+
+static void
+note_table(Reads *reads, const char *name)
+{
+	for (int i = 0; i < reads->ntables; i++)
+	{
+		if (strcmp(reads->tables[i], name) == 0)
+			return;
+	}
+	if (reads->ntables < lengthof(reads->tables))
+		reads->tables[reads->ntables++] = name;
+}
+
+/*
+ * Does what the extension itself does, or is made, make this none of our business?
+ */
+static bool
+is_exempt(void)
+{
+	return OwnActs() || OwnFunctionRuns() || creating_extension || IsParallelWorker();
+}
+
+/*
+ * Was this relation made in the present transaction?  Then so are its rows.
+ */
+static bool
+is_new(Oid oid)
+{
+	Relation	relation = RelationIdGetRelation(oid);
+	bool		result;
+
+	if (!RelationIsValid(relation))
+		return false;
+	result = relation->rd_createSubid != InvalidSubTransactionId;
+	RelationClose(relation);
+	return result;
+}
+
+/*
+ * Note a relation of a plan.
+ */
+static void
+note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry)
+{
+	const char *name;
+	int			what = Watched(RelationRelationId, entry->relid, &name);
+	Oid			whose;
+
+	if ((what & WATCHED_VIEW) != 0)
+		reads->views = true;
+	else if ((what & WATCHED_READ) != 0)
+	{
+		if (!CPIS_PRIVILEGE_NEEDED(statement, entry, &whose) || is_new(entry->relid))
+			return;
+		note_table(reads, name);
+		if (!OidIsValid(whose))
+			reads->directly = true;
+	}
+	else if (entry->relkind == RELKIND_VIEW)
+		reads->directly = true; /* another view, which may read the table itself */
+}
+
+/*
+ * What does a statement read?
+ */
+static void
+find_reads(PlannedStmt *statement, Reads *reads)
+{
+	ListCell   *cell;
+	int			index = 0;
+	bool		inserts;
+
+	/* A plain INSERT does not read the table that it inserts into. */
+	inserts = statement->commandType == CMD_INSERT && !statement->hasModifyingCTE &&
+		IsA(statement->planTree, ModifyTable) &&
+		((ModifyTable *) statement->planTree)->onConflictAction != ONCONFLICT_UPDATE;
+	foreach(cell, statement->rtable)
+	{
+		RangeTblEntry *entry = lfirst(cell);
+
+		index++;
+		if (!CPIS_IS_RELATION_ENTRY(entry))
+			continue;
+		if (inserts && list_member_int(statement->resultRelations, index))
+			continue;
+		note_entry(reads, statement, entry);
+	}
+}
+
+/*
+ * Raise an error where nothing can be recorded.
+ */
+static void
+require_recording(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot read tables of extension \"%s\" directly during recovery", "cpis"),
+				 errdetail("It cannot be recorded here."),
+				 errhint("Read them on the primary server.")));
+}
+
+/*
+ * Record the read before its first row.
+ */
+static void
+record(const Reads *reads, const char *how)
+{
+	AuditEvent	event;
+	size_t		length;
+
+	if (!cpis_record_direct_reads && (RecoveryInProgress() || !QueueDirectReadsSwitch(false)))
+		return;
+	require_recording();
+	AuditEventInit(&event, DIRECT_READ_ACTION);
+	strlcpy(event.outcome, "done", sizeof(event.outcome));
+	length = snprintf(event.detail, sizeof(event.detail), "%s%s", cpis_record_direct_reads ? "" :
+					  "cpis.record_direct_reads is off, and what is read from now on is not recorded; ", how);
+	for (int i = 0; i < reads->ntables && length < sizeof(event.detail); i++)
+		length += snprintf(event.detail + length, sizeof(event.detail) - length, "%s cpis.%s",
+						   i == 0 ? "" : ",", reads->tables[i]);
+	event.transaction_id = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
+	PG_TRY();
+	{
+		RecordEvent(&event, QUEUE_DIRECT_READS);
+	}
+	PG_CATCH();
+	{
+		if (!cpis_record_direct_reads)
+			(void) QueueDirectReadsSwitch(true);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (cpis_record_direct_reads)
+		(void) QueueDirectReadsSwitch(true);
+}
+
+static void
+start_executor(QueryDesc *query, int flags)
+{
+	Reads		reads = {0};
+
+	if (previous_start != NULL)
+		previous_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+
+	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || is_exempt())
+		return;
+	find_reads(query->plannedstmt, &reads);
+	if (reads.ntables > 0 && (reads.directly || !reads.views))
+		record(&reads, "read");
+}
+
+/*
+ * See whether a COPY reads a table that is watched.
+ */
+static void
+check_copy(CopyStmt *copy)
+{
+	Reads		reads = {0};
+	const char *name;
+	Oid			table;
+
+	if (copy->is_from || copy->relation == NULL || is_exempt())
+		return;
+	table = RangeVarGetRelid(copy->relation, AccessShareLock, true);
+	if (!OidIsValid(table) || (Watched(RelationRelationId, table, &name) & WATCHED_READ) == 0 || is_new(table))
+		return;
+	if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(table, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		return;					/* COPY will say so */
+	note_table(&reads, name);
+	record(&reads, "copied");
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+{
+	if (IsA(statement->utilityStmt, CopyStmt))
+		check_copy((CopyStmt *) statement->utilityStmt);
+	if (previous_utility != NULL)
+		previous_utility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+	else
+		standard_ProcessUtility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+}
+
+/*
+ * Install the hooks, around any others.
+ */
+void
+DirectReadInstall(void)
+{
+	installed = true;
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}
+
+/*
+ * Are direct reads recorded?
+ */
+bool
+DirectReadIsOn(void)
+{
+	return installed && cpis_record_direct_reads;
+}

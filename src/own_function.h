@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ *
+ * own_function.h
+ *	  Does a function of the extension in language SQL run?
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_OWN_FUNCTION_H
+#define CPIS_OWN_FUNCTION_H
+
+extern void OwnFunctionInstall(void);
+extern bool OwnFunctionRuns(void);
+
+#endif							/* CPIS_OWN_FUNCTION_H */
