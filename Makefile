@@ -9,6 +9,7 @@ OBJS = \
 	src/audit_row.o \
 	src/audit_verify.o \
 	src/authority.o \
+	src/authority_view.o \
 	src/bulk_insert.o \
 	src/checkpoint.o \
 	src/checkpoint_row.o \
@@ -49,6 +50,7 @@ OBJS = \
 	src/plan_term.o \
 	src/policy.o \
 	src/proof.o \
+	src/pseudonym.o \
 	src/purge.o \
 	src/purge_batch.o \
 	src/purge_submission.o \
@@ -80,6 +82,7 @@ OBJS = \
 	src/submission_record.o \
 	src/submission_sent.o \
 	src/trail.o \
+	src/trail_read.o \
 	src/trusted_code.o \
 	src/verify_checkpoint.o \
 	src/verify_event.o \
@@ -97,6 +100,7 @@ SQL = \
 	sql/audit.sql \
 	sql/notification.sql \
 	sql/ledger.sql \
+	sql/pseudonym.sql \
 	sql/lookup.sql \
 	sql/scope.sql \
 	sql/number.sql \
@@ -104,7 +108,10 @@ SQL = \
 	sql/submission.sql \
 	sql/retention.sql \
 	sql/reconcile.sql \
-	sql/stat.sql
+	sql/stat.sql \
+	sql/authority_view.sql \
+	sql/steward_view.sql \
+	sql/unusual.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 

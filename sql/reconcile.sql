@@ -31,7 +31,7 @@ BEGIN ATOMIC
 			('cpis.kept_event'::regclass, 'kept_event', 'appended'),
 			('cpis.notification'::regclass, 'notification', 'trail'), ('cpis.ledger'::regclass, 'ledger', 'trail'),
 			('cpis.ledger_tile'::regclass, 'ledger_tile', 'trail'), ('cpis.checkpoint'::regclass, 'checkpoint', 'trail'),
-			('cpis.purge_failure'::regclass, 'purge_failure', 'owner')
+			('cpis.purge_failure'::regclass, 'purge_failure', 'owner'), ('cpis.pseudonym_key'::regclass, 'pseudonym_key', 'owner')
 		UNION ALL
 		SELECT m.relation, m.name, 'trail' FROM month m
 	), guard (relation, name, trigger, function, type) AS (
@@ -49,7 +49,8 @@ BEGIN ATOMIC
 			('owner', 'own_change', 'refuse_others', 62)) AS t (of, trigger, function, type) ON t.of = g.of
 		UNION ALL
 		VALUES ('cpis.retention_policy'::regclass::oid, 'retention_policy', 'reference_changed', 'reference_changed', 29),
-			('cpis.role_scope'::regclass, 'role_scope', 'reference_changed', 'reference_changed', 29)
+			('cpis.role_scope'::regclass, 'role_scope', 'reference_changed', 'reference_changed', 29),
+			('cpis.pseudonym_key'::regclass, 'pseudonym_key', 'reference_changed', 'reference_changed', 29)
 	)
 	SELECT format('trigger "%s" of table "%s" is missing, disabled or another one', g.trigger, g.name)
 	FROM guard g

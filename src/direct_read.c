@@ -124,7 +124,7 @@ note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry)
 		if (!OidIsValid(whose))
 			reads->directly = true;
 	}
-	else if (entry->relkind == RELKIND_VIEW)
+	else if (entry->relkind == RELKIND_VIEW && (what & WATCHED_INNER_VIEW) == 0)
 		reads->directly = true; /* another view, which may read the table itself */
 }
 

@@ -10,6 +10,8 @@
  * reading and writing pass.  It belongs to the parent's owner, has no grants,
  * and is not a member of the extension, so that pg_dump writes it out.
  *
+ * With the first month of a year goes the key of that year's pseudonyms.
+ *
  * Partitions and their indexes are found by name, audit_event_YYYY_MM.
  *
  * The writer calls MonthEnsure() and MonthEnsureNext() outside a transaction;
@@ -278,6 +280,10 @@ ensure(Month month, int lock_timeout)
 	execute(psprintf("ALTER TABLE cpis.audit_event ATTACH PARTITION cpis.%s"
 					 " FOR VALUES FROM ('%04d-%02d-01 00:00:00+00') TO ('%04d-%02d-01 00:00:00+00')",
 					 name, month.year, month.month, after.year, after.month));
+	/* See pseudonym.c. */
+	execute(psprintf("INSERT INTO cpis.pseudonym_key (year, key, made_at)"
+					 " SELECT '%1$04d', cpis.random_salt() || cpis.random_salt(), clock_timestamp()"
+					 " WHERE NOT EXISTS (SELECT FROM cpis.pseudonym_key WHERE year = '%1$04d')", month.year));
 
 	PopActiveSnapshot();
 	SPI_finish();

@@ -33,6 +33,7 @@
 #include "fmgr.h"
 #include "mod11.h"
 #include "own_change.h"
+#include "register.h"
 #include "relation.h"
 #include "request.h"
 #include "storage/lmgr.h"
@@ -92,7 +93,7 @@ find_users(Users *users, Oid number_type, Datum number, TimestampTz since)
 {
 	Oid			types[] = {number_type, TEXTOID, TIMESTAMPTZOID};
 	char		digits[NHS_NUMBER_DIGITS + 1];
-	char	   *equals = SubmissionEquality(number_type);
+	char	   *equals = RegisterNumberEquality(number_type);
 	Datum		values[3];
 
 	mod11_print(DatumGetInt32(number), digits);
@@ -129,7 +130,7 @@ number_is_inactive(Oid number_type, Datum number)
 
 	return OwnChangeExecute(&as_owner,
 							psprintf("SELECT event_id FROM cpis.inactive_number WHERE nhs_number %s $1",
-									 SubmissionEquality(number_type)),
+									 RegisterNumberEquality(number_type)),
 							1, &number_type, &number, NULL, NULL) > 0;
 }
 
@@ -245,7 +246,7 @@ cpis_nhs_number_reactivate(PG_FUNCTION_ARGS)
 	record(&event, number, "active again", begin(&type, number, true));
 	change.table = CpisRelationOid(CPIS_INACTIVE_NUMBER);
 	OwnChangeOne(&change,
-				 psprintf("DELETE FROM cpis.inactive_number WHERE nhs_number %s $1", SubmissionEquality(type)),
+				 psprintf("DELETE FROM cpis.inactive_number WHERE nhs_number %s $1", RegisterNumberEquality(type)),
 				 1, &type, &number, NULL, NULL);
 	PG_RETURN_INT64(event.event_id);
 }

@@ -4,7 +4,8 @@
  *	  Rows of the reference tables, kept from one look-up to the next.
  *
  * Authorities, organisations, care settings, kinds of plan and policies are read by each
- * look-up and hardly ever change.  A process keeps the rows that it has read
+ * look-up, keys of pseudonyms for each row that an analyst sees, and they hardly ever
+ * change.  A process keeps the rows that it has read
  * until the relation cache says that one of the tables has changed.  Plain
  * INSERT, UPDATE and DELETE would not say so: the trigger function
  * cpis.reference_changed(), ENABLE ALWAYS on these tables, makes them.  As with
@@ -167,6 +168,8 @@ primary_key(CpisRelation table)
 			return CPIS_PLAN_TYPE_PKEY;
 		case CPIS_RETENTION_POLICY:
 			return CPIS_RETENTION_POLICY_PKEY;
+		case CPIS_PSEUDONYM_KEY:
+			return CPIS_PSEUDONYM_KEY_PKEY;
 		default:
 			elog(ERROR, "relation %d is not a reference table", table);
 	}

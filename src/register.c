@@ -18,6 +18,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "plan_record.h"
@@ -28,7 +29,9 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 /* Columns of cpis.local_authority. */
@@ -229,4 +232,21 @@ RegisterRequireOrganisation(const char *code)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("organisation is not in the register"),
 				 errhint("See table cpis.organisation.")));
+}
+
+/*
+ * The equality of NHS numbers, of which this is the type, as it is written in a query
+ * whatever the search_path.
+ */
+char *
+RegisterNumberEquality(Oid number_type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(number_type));
+	char	   *schema;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", number_type);
+	schema = get_namespace_name(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
+	ReleaseSysCache(tuple);
+	return psprintf("OPERATOR(%s.=)", quote_identifier(schema));
 }

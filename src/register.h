@@ -31,6 +31,7 @@ extern char *RegisterOrganisationName(const char *code, const Reading *reading);
 extern bool RegisterHasCareSetting(const char *code, const Reading *reading);
 extern void RegisterRequireAuthority(const char *code);
 extern void RegisterRequireOrganisation(const char *code);
+extern char *RegisterNumberEquality(Oid number_type);
 extern List *RegisterPlansHeld(int32 nhs_number, DateADT today,
 							   const Reading *reading);
 

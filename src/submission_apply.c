@@ -47,6 +47,7 @@
 #include "miscadmin.h"
 #include "plan_record.h"
 #include "reference.h"
+#include "register.h"
 #include "request.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -158,22 +159,6 @@ require_present(void)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("submissions have been applied, or NHS numbers changed, since the transaction began"),
 				 errhint("Try again.")));
-}
-
-/*
- * The equality of NHS numbers, as it is written in a query whatever the search_path.
- */
-char *
-SubmissionEquality(Oid number_type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(number_type));
-	char	   *schema;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", number_type);
-	schema = get_namespace_name(((Form_pg_type) GETSTRUCT(tuple))->typnamespace);
-	ReleaseSysCache(tuple);
-	return psprintf("OPERATOR(%s.=)", quote_identifier(schema));
 }
 
 /*
@@ -534,7 +519,7 @@ SubmissionApply(Submission *submission, int records, RecordRule *only)
 	loading->submission = submission;
 	loading->today = DayToday();
 	loading->number_type = get_atttype(CpisRelationOid(CPIS_PLAN), PLAN_NHS_NUMBER);
-	loading->equals = SubmissionEquality(loading->number_type);
+	loading->equals = RegisterNumberEquality(loading->number_type);
 	SentRead(submission->submission_id, loading->number_type, loading->today, &loading->given[GIVEN_SENT]);
 	begin_known(loading->number_type, &loading->given[GIVEN_KNOWN]);
 	begin_decided(loading->number_type, &loading->given[GIVEN_ACCEPTED], &loading->given[GIVEN_REJECTED]);

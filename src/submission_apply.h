@@ -17,7 +17,6 @@ extern int	cpis_minimum_client_version;
 #define RECORDS_NOT_COUNTED (-1)
 #define RECORDS_ABANDONED (-2)
 
-extern char *SubmissionEquality(Oid number_type);
 extern bool SubmissionTryAuthority(const char *local_authority);
 extern void SubmissionApply(Submission *submission, int records, RecordRule *only);
 

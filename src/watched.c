@@ -52,8 +52,11 @@
 /* Views that record who reads them, or show nobody. */
 static const char *const views[] =
 {
-	"analyst_event", "steward_event", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
+	"analyst_event", "steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
 };
+
+/* The view that is behind some of them. */
+#define INNER_VIEW "worker_access"
 
 typedef struct WatchedKey
 {
@@ -282,6 +285,7 @@ read_objects(void)
 		read_months(schema);
 		for (int i = 0; i < lengthof(views); i++)
 			add(RelationRelationId, get_relname_relid(views[i], schema), WATCHED_VIEW, views[i]);
+		add(RelationRelationId, get_relname_relid(INNER_VIEW, schema), WATCHED_INNER_VIEW, INNER_VIEW);
 	}
 	if (!all)
 		valid = false;

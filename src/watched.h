@@ -13,7 +13,8 @@
 #define WATCHED_READ 2			/* who reads it directly is recorded */
 #define WATCHED_TRAIL 4			/* part of the trail */
 #define WATCHED_VIEW 8			/* view of the extension, which records who reads it, or shows nobody */
-#define WATCHED_FUNCTION 16		/* function of the extension in language SQL */
+#define WATCHED_INNER_VIEW 16	/* what is behind some of these */
+#define WATCHED_FUNCTION 32		/* function of the extension in language SQL */
 
 extern int	Watched(Oid classid, Oid object, const char **name);
 
