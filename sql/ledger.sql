@@ -113,21 +113,18 @@ COMMENT ON FUNCTION cpis_tlog_proof(bigint) IS
 CREATE FUNCTION cpis_verify_inclusion(event_bytes bytea, event_id bigint, tree_size bigint, proof bytea[], root bytea) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
 	AS 'MODULE_PATHNAME', 'cpis_verify_inclusion';
-REVOKE ALL ON FUNCTION cpis_verify_inclusion(bytea, bigint, bigint, bytea[], bytea) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_verify_inclusion(bytea, bigint, bigint, bytea[], bytea) IS
 	'does the proof show that the event with these canonical bytes and this number is in the tree with this root? (RFC 9162 section 2.1.3.2)';
 
 CREATE FUNCTION cpis_verify_consistency(old_size bigint, new_size bigint, proof bytea[], old_root bytea, new_root bytea) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
 	AS 'MODULE_PATHNAME', 'cpis_verify_consistency';
-REVOKE ALL ON FUNCTION cpis_verify_consistency(bigint, bigint, bytea[], bytea, bytea) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_verify_consistency(bigint, bigint, bytea[], bytea, bytea) IS
 	'does the proof show that the tree with the old root is the beginning of the one with the new root? (RFC 9162 section 2.1.4.2)';
 
 CREATE FUNCTION cpis_checkpoint_verify(note text, verifier_key text) RETURNS boolean
 	LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT
 	AS 'MODULE_PATHNAME', 'cpis_checkpoint_verify';
-REVOKE ALL ON FUNCTION cpis_checkpoint_verify(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION cpis_checkpoint_verify(text, text) IS
 	'is this a checkpoint whose origin is the name of the key, and has the key signed it? The key is an Ed25519 verifier key (C2SP signed-note)';
 
