@@ -19,6 +19,7 @@ OBJS = \
 	src/day.o \
 	src/demographics.o \
 	src/direct_read.o \
+	src/direct_read_switch.o \
 	src/drop_guard.o \
 	src/due.o \
 	src/entitlement.o \
@@ -101,6 +102,7 @@ SQL = \
 	sql/notification.sql \
 	sql/ledger.sql \
 	sql/pseudonym.sql \
+	sql/direct_read.sql \
 	sql/lookup.sql \
 	sql/scope.sql \
 	sql/number.sql \

@@ -28,7 +28,7 @@ BEGIN ATOMIC
 			('cpis.acknowledgement'::regclass, 'acknowledgement', 'appended'),
 			('cpis.removal'::regclass, 'removal', 'appended'), ('cpis.correction'::regclass, 'correction', 'appended'),
 			('cpis.removed_month'::regclass, 'removed_month', 'appended'), ('cpis.event_count'::regclass, 'event_count', 'appended'),
-			('cpis.kept_event'::regclass, 'kept_event', 'appended'),
+			('cpis.kept_event'::regclass, 'kept_event', 'appended'), ('cpis.direct_read_switch'::regclass, 'direct_read_switch', 'appended'),
 			('cpis.notification'::regclass, 'notification', 'trail'), ('cpis.ledger'::regclass, 'ledger', 'trail'),
 			('cpis.ledger_tile'::regclass, 'ledger_tile', 'trail'), ('cpis.checkpoint'::regclass, 'checkpoint', 'trail'),
 			('cpis.purge_failure'::regclass, 'purge_failure', 'owner'), ('cpis.pseudonym_key'::regclass, 'pseudonym_key', 'owner')

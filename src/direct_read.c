@@ -19,7 +19,8 @@
  *
  * The event is recorded after the server has seen to privileges: who has none gets its error.
  *
- * With cpis.record_direct_reads off, the first such statement in a database is recorded, with
+ * That they are not recorded any more is recorded (direct_read_switch.c).  Besides, with
+ * cpis.record_direct_reads off, the first such statement in a database is recorded, with
  * that it is off, and no further ones until it is on again.  The queue keeps in mind whether
  * that was recorded, until the server ends.
  *
@@ -49,8 +50,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "watched.h"
-
-#define DIRECT_READ_ACTION "direct_read"
 
 bool		cpis_record_direct_reads = true;
 

@@ -8,6 +8,9 @@
 #ifndef CPIS_DIRECT_READ_H
 #define CPIS_DIRECT_READ_H
 
+/* What its events have as action. */
+#define DIRECT_READ_ACTION "direct_read"
+
 extern bool cpis_record_direct_reads;
 
 extern void DirectReadInstall(void);

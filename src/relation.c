@@ -62,6 +62,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_PURGE_FAILURE] = "purge_failure",
 	[CPIS_PURGE_SWITCH] = "purge_switch",
 	[CPIS_PSEUDONYM_KEY] = "pseudonym_key",
+	[CPIS_DIRECT_READ_SWITCH] = "direct_read_switch",
 	[CPIS_LOCAL_AUTHORITY_PKEY] = "local_authority_pkey",
 	[CPIS_ORGANISATION_PKEY] = "organisation_pkey",
 	[CPIS_CARE_SETTING_PKEY] = "care_setting_pkey",

@@ -45,6 +45,7 @@
 #include "checkpoint.h"
 #include "commands/extension.h"
 #include "compat.h"
+#include "direct_read_switch.h"
 #include "miscadmin.h"
 #include "month.h"
 #include "notice_wake.h"
@@ -225,6 +226,7 @@ forget_trail(void)
 	extension_held = false;
 	TrailForget();
 	CheckpointForget();
+	DirectReadSwitchForget();
 }
 
 /*
@@ -318,6 +320,7 @@ write_batch(QueueSlot **batch, volatile int *n)
 
 		for (int i = 0; i < *n; i++)
 			events[i] = &((Request *) batch[i]->payload.bytes)->event;
+		DirectReadSwitchNote(now);
 		TrailAppend(events, *n, now);
 		NoticeWakeNote(events, *n);
 		CheckpointNoteGrowth(now);
