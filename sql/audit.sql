@@ -47,7 +47,7 @@ ALTER TABLE cpis.audit_event ENABLE ALWAYS TRIGGER append_only;
 COMMENT ON TABLE cpis.audit_event IS 'audit trail: one row for everything that somebody did, by month, append-only';
 COMMENT ON COLUMN cpis.audit_event.event_id IS 'number of the event, from 0 without gaps; the order of the trail';
 COMMENT ON COLUMN cpis.audit_event.recorded_at IS 'when the writer recorded the event, by its clock';
-COMMENT ON COLUMN cpis.audit_event.action IS 'what was done: lookup, flag; submission, rejection, number, scope; removal, correction, hold, retention, purge; notices where somebody was refused them; key where the keys that sign checkpoints change';
+COMMENT ON COLUMN cpis.audit_event.action IS 'what was done: lookup, flag; read, direct_read; submission, rejection, number, scope; removal, correction, hold, retention, purge; notices where somebody was refused them; key where the keys that sign checkpoints change';
 COMMENT ON COLUMN cpis.audit_event.outcome IS 'found, not_found, refused or done';
 COMMENT ON COLUMN cpis.audit_event.nhs_number IS 'person asked about';
 COMMENT ON COLUMN cpis.audit_event.worker_name IS 'name of the healthcare worker, as given by the caller';
@@ -68,7 +68,7 @@ COMMENT ON COLUMN cpis.audit_event.client_addr IS 'address of the client; NULL f
 COMMENT ON COLUMN cpis.audit_event.application_name IS 'application_name of the session';
 COMMENT ON COLUMN cpis.audit_event.backend_pid IS 'process that served the caller; of an event of the writer''s own (key), the writer';
 COMMENT ON COLUMN cpis.audit_event.transaction_id IS 'transaction of the caller, where it had a number';
-COMMENT ON COLUMN cpis.audit_event.detail IS 'why it was refused, or what else there is to say';
+COMMENT ON COLUMN cpis.audit_event.detail IS 'why it was refused, that the author was a device, or what else there is to say';
 COMMENT ON COLUMN cpis.audit_event.salt IS '16 random bytes, so that the leaf hash tells nothing to who does not know the event';
 COMMENT ON COLUMN cpis.audit_event.leaf_hash IS 'SHA-256 of a zero byte and the canonical bytes of the event (RFC 9162 section 2.1.1)';
 
@@ -103,4 +103,4 @@ COMMENT ON COLUMN cpis.access_event.session_role IS 'role that logged in';
 COMMENT ON COLUMN cpis.access_event.effective_role IS 'role that acted';
 COMMENT ON COLUMN cpis.access_event.client_addr IS 'address of the client';
 COMMENT ON COLUMN cpis.access_event.application_name IS 'application_name of the session';
-COMMENT ON COLUMN cpis.access_event.detail IS 'why it was refused';
+COMMENT ON COLUMN cpis.access_event.detail IS 'why it was refused, or that the author was a device';

@@ -28,7 +28,7 @@ COMMENT ON COLUMN cpis.notice.job_role IS 'job role of the healthcare worker';
 COMMENT ON COLUMN cpis.notice.organisation IS 'ODS code of the NHS organisation';
 COMMENT ON COLUMN cpis.notice.organisation_name IS 'its name';
 COMMENT ON COLUMN cpis.notice.care_setting IS 'care setting';
-COMMENT ON COLUMN cpis.notice.detail IS 'what was corrected, and why; what has become of the number';
+COMMENT ON COLUMN cpis.notice.detail IS 'what was corrected, and why; what has become of the number; that a device has asked';
 COMMENT ON COLUMN cpis.notice.leaf_hash IS 'leaf of the event in the ledger: evidence that it was as it is told here';
 
 CREATE FUNCTION cpis.notices(local_authority text, after bigint, max integer) RETURNS SETOF cpis.notice
