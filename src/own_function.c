@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * own_function.c
- *	  Does a function of the extension in language SQL run?
+ *	  Does a definer function of the extension in language SQL run?
  *
  * direct_read.c asks, for what such a function reads is read through the extension.  Functions
  * in C say so themselves (own_change.c).  The server's fmgr_hook tells when one begins and

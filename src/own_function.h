@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * own_function.h
- *	  Does a function of the extension in language SQL run?
+ *	  Does a definer function of the extension in language SQL run?
  *
  *-------------------------------------------------------------------------
  */

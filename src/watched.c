@@ -6,7 +6,7 @@
  * Hooks (drop_guard.c, direct_read.c, own_function.c) run for whatever a session does, in
  * databases with and without the extension, so they ask this file, which remembers the
  * OIDs: of the extension, its tables with their TOAST tables and months, some views, and its
- * functions in language SQL.  Nothing here raises an error because something is not there.
+ * definer functions in language SQL.  Nothing here raises an error because something is not there.
  *
  * What is remembered is read again when the system caches say that a schema, a function or
  * one of the relations has changed.  As long as a table is missing, which is so while the
@@ -219,21 +219,25 @@ read_months(Oid schema)
 	table_close(classes, AccessShareLock);
 }
 
+/*
+ * Others run as their caller, and what he has them read he reads.
+ */
 static bool
-is_sql_function(Oid function)
+is_definer_function(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	bool		result;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	result = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
+	result = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId &&
+		((Form_pg_proc) GETSTRUCT(tuple))->prosecdef;
 	ReleaseSysCache(tuple);
 	return result;
 }
 
 /*
- * Read the functions of the extension in language SQL.
+ * Read the definer functions of the extension in language SQL.
  */
 static void
 read_functions(Oid extension)
@@ -253,7 +257,7 @@ read_functions(Oid extension)
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
 		if (form->deptype == DEPENDENCY_EXTENSION && form->classid == ProcedureRelationId &&
-			is_sql_function(form->objid))
+			is_definer_function(form->objid))
 			add(ProcedureRelationId, form->objid, WATCHED_FUNCTION, "");
 	}
 	systable_endscan(scan);

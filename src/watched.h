@@ -14,7 +14,7 @@
 #define WATCHED_TRAIL 4			/* part of the trail */
 #define WATCHED_VIEW 8			/* view of the extension, which records who reads it, or shows nobody */
 #define WATCHED_INNER_VIEW 16	/* what is behind some of these */
-#define WATCHED_FUNCTION 32		/* function of the extension in language SQL */
+#define WATCHED_FUNCTION 32		/* definer function of the extension in SQL */
 
 extern int	Watched(Oid classid, Oid object, const char **name);
 
