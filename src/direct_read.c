@@ -43,6 +43,7 @@
 #include "miscadmin.h"
 #include "own_change.h"
 #include "own_function.h"
+#include "parser/parsetree.h"
 #include "relation.h"
 #include "request.h"
 #include "tcop/utility.h"
@@ -104,20 +105,45 @@ is_new(Oid oid)
 }
 
 /*
+ * Does a relation of a plan come with a parent that is watched itself, as a month does with
+ * the trail?  Somebody may have put it under a parent of his own.
+ */
+static bool
+has_watched_parent(PlannedStmt *statement, int index)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->appendRelations)
+	{
+		AppendRelInfo *child = lfirst(cell);
+
+		if (child->child_relid == index)
+		{
+			RangeTblEntry *parent = rt_fetch(child->parent_relid, statement->rtable);
+
+			return parent->rtekind == RTE_RELATION &&
+				(Watched(RelationRelationId, parent->relid, NULL) & WATCHED_READ) != 0;
+		}
+	}
+	return false;
+}
+
+/*
  * Note a relation of a plan.
  */
 static void
-note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry)
+note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index)
 {
 	const char *name;
 	int			what = Watched(RelationRelationId, entry->relid, &name);
-	Oid			whose;
+	Oid			whose = InvalidOid;
 
 	if ((what & WATCHED_VIEW) != 0)
 		reads->views = true;
 	else if ((what & WATCHED_READ) != 0)
 	{
-		if (!CPIS_PRIVILEGE_NEEDED(statement, entry, &whose) || is_new(entry->relid))
+		if ((!CPIS_PRIVILEGE_NEEDED(statement, entry, &whose) && has_watched_parent(statement, index)) ||
+			is_new(entry->relid))
 			return;
 		note_table(reads, name);
 		if (!OidIsValid(whose))
@@ -150,7 +176,7 @@ find_reads(PlannedStmt *statement, Reads *reads)
 			continue;
 		if (inserts && list_member_int(statement->resultRelations, index))
 			continue;
-		note_entry(reads, statement, entry);
+		note_entry(reads, statement, entry, index);
 	}
 }
 
