@@ -41,6 +41,7 @@
 #include "direct_read.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/pathnodes.h"
 #include "own_change.h"
 #include "own_function.h"
 #include "parser/parsetree.h"
