@@ -185,7 +185,7 @@ check_name(Oid classid, Oid object, int column)
 		(classid == RelationRelationId && (what & (WATCHED_READ | WATCHED_TRAIL)) == 0))
 		return;
 	if (!goes_by(classid, object, name, get_namespace_oid("cpis", true)) && trail_has_begun())
-		refuse(classid, "rename", name);
+		refuse(classid, "rename or move", name);
 }
 
 static void
