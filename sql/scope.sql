@@ -3,8 +3,8 @@
  */
 CREATE TABLE cpis.role_scope (
 	role_name text COLLATE "C" NOT NULL,
-	organisation text COLLATE "C"
-		CONSTRAINT role_scope_organisation_fkey REFERENCES cpis.organisation,
+	-- No foreign key: organisations may be loaded anew, and who is not among them is refused anyhow.
+	organisation text COLLATE "C",
 	local_authority text COLLATE "C"
 		CONSTRAINT role_scope_local_authority_fkey REFERENCES cpis.local_authority,
 	may_read_silently boolean NOT NULL DEFAULT false,

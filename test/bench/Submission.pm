@@ -29,7 +29,7 @@ sub make_empty
 	sql($database, q{
 		INSERT INTO cpis.local_authority (code, name, office_hours_phone, emergency_duty_phone)
 			SELECT code, name, '01632 960001', '01632 960002' FROM authority_file});
-	sql($database, q{SELECT count(cpis_scope_grant('la_app', code)) FROM cpis.local_authority});
+	sql($database, q{SELECT count(cpis_scope_grant('la_app', local_authority => code)) FROM cpis.local_authority});
 	return;
 }
 

@@ -34,6 +34,8 @@ INSERT INTO cpis.organisation VALUES ('RACL', 'ACL TRUST');
 INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date)
 	VALUES (nhs_number_synthetic(9001), 'child_protection', 'E10000099', '2026-01-01');
 
+SELECT cpis_scope_grant('acl_clinician', organisation => 'RACL') IS NOT NULL AS granted;
+
 -- A clinician has the three functions and no table, not even a month.
 SET ROLE acl_clinician;
 SELECT plan_type FROM cpis_lookup(nhs_number_synthetic(9001), 'A', 'RACL', 'camhs');

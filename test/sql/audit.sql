@@ -17,6 +17,7 @@ SET application_name = '';
 SELECT cpis_flag(nhs_number_synthetic(3002), 'sparse', 'RAU', 'nhs_111');
 RESET application_name;
 CREATE ROLE "ødegård 李" IN ROLE cpis_clinical;
+SELECT cpis_scope_grant('ødegård 李', organisation => 'RAU') IS NOT NULL AS granted;
 SET ROLE "ødegård 李";
 SELECT cpis_flag(nhs_number_synthetic(3001), 'x', 'RAU', 'nhs_111', request_id => 'role');
 RESET ROLE;

@@ -8,6 +8,7 @@ CREATE ROLE history_app IN ROLE cpis_clinical;
 CREATE ROLE history_other IN ROLE cpis_clinical;
 INSERT INTO cpis.local_authority VALUES ('E06000041', 'History', NULL, '01632 960041');
 INSERT INTO cpis.organisation VALUES ('RHA', 'TRUST A'), ('RHB', 'TRUST B');
+SELECT count(cpis_scope_grant(role, organisation => code)) AS granted FROM (VALUES ('history_app'), ('history_other')) AS r (role), (VALUES ('RHA'), ('RHB')) AS o (code);
 INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date)
 	SELECT nhs_number_synthetic(n), 'unborn', 'E06000041', '2026-01-01' FROM generate_series(4001, 4004) n;
 
@@ -106,7 +107,9 @@ RESET ROLE;
 
 -- Take out what was put in.
 ALTER TABLE cpis.audit_event DETACH PARTITION cpis.audit_event_past;
+SET cpis.allow_drop = on;
 DROP TABLE cpis.audit_event_past;
+RESET cpis.allow_drop;
 SELECT relid::regclass AS month FROM pg_partition_tree('cpis.audit_event') WHERE isleaf ORDER BY relid::regclass::text LIMIT 1 \gset
 ALTER TABLE :month DISABLE TRIGGER append_only;
 DELETE FROM :month WHERE event_id < 0;

@@ -7,6 +7,7 @@ INSERT INTO cpis.local_authority VALUES
 	('E06000011', 'First', '01632 960011', '01632 960012'),
 	('E06000012', 'Second', NULL, '01632 960013');
 INSERT INTO cpis.organisation VALUES ('RLK', 'LOOK-UP TRUST'), ('RLKTWELVECHA', 'TWELVE');
+SELECT count(cpis_scope_grant('lookup_app', organisation => code)) AS granted FROM (VALUES ('RLK'), ('RLKTWELVECHA')) AS o (code);
 
 -- Today, as England has it.
 SELECT clock_timestamp() AS start, (now() AT TIME ZONE 'Europe/London')::date AS today \gset

@@ -94,7 +94,7 @@ BEGIN
 	END LOOP;
 END $$;
 SELECT is_empty('SELECT * FROM rows_with_both(number(7), number(8))', 'no row has the old and the new number');
-SELECT results_eq('SELECT * FROM rows_with_both(number(2), number(4))', $$VALUES ('cpis.inactive_number', 1::bigint)$$, 'of one that was superseded, one has');
+SELECT results_eq('SELECT * FROM rows_with_both(number(2), number(4)) ORDER BY 1', $$VALUES ('cpis.authority_notification', 1::bigint), ('cpis.inactive_number', 1)$$, 'of one that was superseded, one has, and the notice to who had used it');
 SELECT is(count(*), 0::bigint, 'no notice has both') FROM cpis_notifications('E08000114') AS t WHERE position(number(8)::text IN t::text) > 0 AND position(number(7)::text IN t::text) > 0;
 SELECT is(notices(14), format('lookup %1$s; number %1$s inactive; lookup %2$s; lookup %2$s', right(number(7)::text, 4), right(number(8)::text, 4)), 'nor does a notice tell what replaces it');
 

@@ -12,7 +12,7 @@ CREATE ROLE sends_none IN ROLE cpis_local_authority;
 CREATE ROLE sends_heir IN ROLE sends_one;
 CREATE ROLE sends_outsider;
 GRANT ALL ON SCHEMA public TO sends_one, sends_two, sends_none, sends_outsider;
-SELECT count(cpis_scope_grant(role, authority)) FROM (VALUES ('sends_one', 'E06000071'), ('sends_two', 'E06000072')) AS v (role, authority);
+SELECT count(cpis_scope_grant(role, local_authority => authority)) FROM (VALUES ('sends_one', 'E06000071'), ('sends_two', 'E06000072')) AS v (role, authority);
 CREATE FUNCTION today(days integer = 0) RETURNS text LANGUAGE sql VOLATILE AS $$SELECT to_char((clock_timestamp() AT TIME ZONE 'Europe/London')::date + days, 'YYYY-MM-DD')$$;
 CREATE FUNCTION number(n integer) RETURNS text LANGUAGE sql AS $$SELECT nhs_number_synthetic(71000 + n)::text$$;
 
@@ -343,7 +343,7 @@ SELECT is(becomes_of(format(statement, :theirs)), state, 'another''s: ' || state
 	('INSERT INTO cpis.submission_record (nhs_number, commitment_salt) VALUES (''x'', '''')', '42501'),
 	('TABLE cpis.submission_record', '42501'), ('TABLE cpis.submission', '42501'), ('TABLE cpis.plan', '42501'),
 	('UPDATE cpis.submission_record SET nhs_number = ''x''', '42501'), ('DELETE FROM cpis.submission_record', '42501'),
-	('SELECT cpis_scope_grant(''sends_one'', ''E06000072'')', '42501'), ('SELECT cpis_nhs_number_inactivate(number(1)::nhs_number)', '42501')) AS v (statement, state);
+	('SELECT cpis_scope_grant(''sends_one'', local_authority => ''E06000072'')', '42501'), ('SELECT cpis_nhs_number_inactivate(number(1)::nhs_number)', '42501')) AS v (statement, state);
 RESET ROLE;
 SELECT is(count(*), 4::bigint, 'refusals are recorded') FROM (SELECT * FROM cpis.audit_event ORDER BY event_id DESC LIMIT 4) AS e
 	WHERE e.outcome = 'refused' AND e.action = 'submission' AND e.detail = 'not entitled to act for local authority E06000072' AND e.effective_role = 'sends_one';
@@ -357,13 +357,13 @@ SET ROLE sends_heir;
 SELECT is(send('delta', number(71) || ',lac,2026-01-01'), 'CPF02 1 0 0: CPR06', 'who has the privileges of a role has its scope');
 RESET ROLE;
 SELECT is(becomes_of(statement), state, statement) FROM (VALUES
-	('SELECT cpis_scope_grant(''sends_one'', ''E06000071'')', '22023'), ('SELECT cpis_scope_grant(''nobody'', ''E06000071'')', '42704'),
-	('SELECT cpis_scope_grant(''sends_one'', ''E06000079'')', '42704'), ('SELECT cpis_scope_grant(NULL, ''E06000071'')', '22004'),
-	('SELECT cpis_scope_revoke(''sends_one'', ''E06000072'')', '22023'), ('SELECT cpis_submission_open(''E06000079'')', '42704'),
+	('SELECT cpis_scope_grant(''sends_one'', local_authority => ''E06000071'')', '22023'), ('SELECT cpis_scope_grant(''nobody'', local_authority => ''E06000071'')', '42704'),
+	('SELECT cpis_scope_grant(''sends_one'', local_authority => ''E06000079'')', '42704'), ('SELECT cpis_scope_grant(NULL, local_authority => ''E06000071'')', '22004'),
+	('SELECT cpis_scope_revoke(''sends_one'', local_authority => ''E06000072'')', '22023'), ('SELECT cpis_submission_open(''E06000079'')', '42704'),
 	('SELECT cpis_submission_open(''E06000071'', ''both'')', '22023'), ('SELECT cpis_submission_open(''E06000071'', NULL)', '22004'),
 	('SELECT cpis_submission_open(NULL)', '22004'), ('SELECT cpis_submission_open(''E06000071'', client_version => NULL)', '22023'),
 	('SELECT cpis_plan_put(''E06000071'', number(1)::nhs_number, ''lac'', ''infinity'')', '22008'),
-	('SELECT cpis_scope_revoke(''sends_one'', ''E06000071'')', 'done')) AS v (statement, state);
+	('SELECT cpis_scope_revoke(''sends_one'', local_authority => ''E06000071'')', 'done')) AS v (statement, state);
 SET ROLE sends_one;
 SELECT is(becomes_of('SELECT cpis_submission_open(''E06000071'')'), '42501', 'and then not any more');
 RESET ROLE;
@@ -392,7 +392,7 @@ SELECT ok(found_out(statement) LIKE problem, statement) FROM (VALUES
 	('ALTER TABLE cpis.submission_record DISABLE TRIGGER own_change; UPDATE cpis.submission_record SET record_code = ''CPR06'' WHERE record_code = ''CPR04''; ALTER TABLE cpis.submission_record ENABLE ALWAYS TRIGGER own_change', '%the records of submission n, or their answers, are not those that were recorded%'),
 	('ALTER TABLE cpis.submission_record DISABLE TRIGGER own_change; DELETE FROM cpis.submission_record WHERE record_code = ''CPR04''; ALTER TABLE cpis.submission_record ENABLE ALWAYS TRIGGER own_change', '%n records of submissions were answered, and n are there or certified as removed%'),
 	('ALTER TABLE cpis.submission DISABLE TRIGGER own_change; UPDATE cpis.submission SET accepted = accepted + 1 WHERE accepted > 0; ALTER TABLE cpis.submission ENABLE ALWAYS TRIGGER own_change', '%nothing has recorded that submission n was answered so%'),
-	('INSERT INTO cpis.role_scope VALUES (''sends_none'', ''E06000071'', now(), 0)', '%nothing has recorded that role "sends_none" acts for local authority En%'),
+	('INSERT INTO cpis.role_scope (role_name, local_authority, granted_at, event_id) VALUES (''sends_none'', ''E06000071'', now(), 0)', '%nothing has recorded that role "sends_none" acts so for local authority En%'),
 	('INSERT INTO cpis.inactive_number VALUES (number(1)::nhs_number, NULL, now(), 0)', '%nothing has recorded that an NHS number is inactive%'),
 	('INSERT INTO cpis.acknowledgement VALUES (''E06000071'', 1000000, now())', '%local authority En has acknowledged a notice that there is not%'),
 	('ALTER TABLE cpis.submission_record DISABLE TRIGGER guard_row', '%trigger "guard_row" of table "submission_record" is missing%')) AS v (statement, problem);

@@ -165,7 +165,7 @@ subtest 'privileges on tables are not enough' => sub {
 		[ '42501', 'DELETE FROM cpis.purge_failure' ],
 		[ '42501', "INSERT INTO cpis.acknowledgement VALUES ('E06000001', 9999999, now())" ],
 		[ '55000', 'TRUNCATE cpis.acknowledgement' ],
-		[ '42501', "INSERT INTO cpis.role_scope VALUES ('mallory', 'E06000001', now(), 0)" ],
+		[ '42501', "INSERT INTO cpis.role_scope (role_name, local_authority, granted_at, event_id) VALUES ('mallory', 'E06000001', now(), 0)" ],
 		[ '42501', 'INSERT INTO cpis.inactive_number VALUES (nhs_number_synthetic(5), NULL, now(), 0)' ],
 		[ '42501', "INSERT INTO cpis.submission (local_authority, kind, opened_at, answered_at, file_code, accepted, rejected) VALUES ('E06000001', 'full', '2020-01-01', '2020-01-01', 'CPF02', 0, 0)" ],
 		[ '22023', 'INSERT INTO cpis.submission_record (submission_id, line_no) VALUES (1, 99)' ],

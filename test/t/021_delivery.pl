@@ -44,7 +44,7 @@ sub add_consumers
 		INSERT INTO cpis.local_authority SELECT 'E0600000' || n, 'Any', NULL, '01632 960003' FROM generate_series(3, 5) n;
 		INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date)
 			SELECT nhs_number_synthetic(n), 'child_protection', 'E0600000' || 3 + n % 3, '2026-01-01' FROM generate_series(1, 1000) n;
-		SELECT cpis_scope_grant('consumer_' || n, 'E0600000' || 1 + n % 5) FROM generate_series(0, $CONSUMERS - 1) n;
+		SELECT cpis_scope_grant('consumer_' || n, local_authority => 'E0600000' || 1 + n % 5) FROM generate_series(0, $CONSUMERS - 1) n;
 		GRANT USAGE ON SCHEMA cpis TO cpis_local_authority;
 		GRANT SELECT ON cpis.notification, cpis.acknowledgement TO cpis_local_authority;
 	});
@@ -603,7 +603,7 @@ subtest 'nobody is given up on' => sub {
 		CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
 		CREATE ROLE consumer_0 LOGIN IN ROLE cpis_local_authority;
 	});
-	$node->safe_psql('postgres', "SELECT cpis_scope_grant('consumer_0', 'E0600000$_')") for 1 .. 3;
+	$node->safe_psql('postgres', "SELECT cpis_scope_grant('consumer_0', local_authority => 'E0600000$_')") for 1 .. 3;
 	my $stat = sub { return ask($node, 'watcher', 'TABLE cpis_stat_notification') =~ s/, E/\nE/gr };
 	my $escalation = sub { return ask($node, 'watcher', 'TABLE cpis_notification_escalation') };
 	my $acknowledge = sub { return ask($node, 'consumer_0', "SELECT cpis_notifications_acknowledge('$_[0]', $_[1])") };
@@ -654,7 +654,7 @@ subtest 'nobody is given up on' => sub {
 
 	# The authority is abolished.
 	$node->safe_psql('postgres', q{
-		SELECT cpis_scope_revoke('consumer_0', 'E06000003');
+		SELECT cpis_scope_revoke('consumer_0', local_authority => 'E06000003');
 		DELETE FROM cpis.local_authority WHERE code = 'E06000003';
 	});
 	my @stat = split /\n/, $stat->();

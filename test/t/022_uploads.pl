@@ -35,7 +35,7 @@ chmod 0755, $directory;
 $node->safe_psql('postgres', q{
 	CREATE ROLE one LOGIN IN ROLE cpis_local_authority, pg_read_server_files;
 	CREATE ROLE two LOGIN IN ROLE cpis_local_authority;
-	SELECT cpis_scope_grant('one', 'E06000001'), cpis_scope_grant('two', 'E06000002');
+	SELECT cpis_scope_grant('one', local_authority => 'E06000001'), cpis_scope_grant('two', local_authority => 'E06000002');
 });
 
 sub answer
@@ -255,7 +255,7 @@ subtest 'a million records, every tenth of which is wrong, in all ways' => sub {
 		INSERT INTO cpis.local_authority VALUES ('E06000003', 'Three', NULL, '01632 960004'), ('E06000004', 'Four', NULL, '01632 960005');
 		CREATE ROLE authority_three LOGIN IN ROLE cpis_local_authority;
 		CREATE ROLE authority_four LOGIN IN ROLE cpis_local_authority;
-		SELECT cpis_scope_grant('authority_three', 'E06000003'), cpis_scope_grant('authority_four', 'E06000004');
+		SELECT cpis_scope_grant('authority_three', local_authority => 'E06000003'), cpis_scope_grant('authority_four', local_authority => 'E06000004');
 		ALTER DATABASE million SET cpis.demographics_function = 'public.demographics';
 	}, 'million');
 	my $began = time;
