@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(new_server make_register lookup_sql events event_ids
+our @EXPORT = qw(new_server make_register record_scope lookup_sql events event_ids
   start_sql finish_sql run_sql stat postmaster children kill_everything bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
@@ -27,7 +27,7 @@ sub new_server
 	return $node;
 }
 
-# The extension, two authorities, an organisation, a clinician who may look up,
+# The extension, two authorities, an organisation, a clinician who may look up for it,
 # and children 1 to 1000 with a plan each: odd ones of E06000001, even ones of
 # E06000002; child 1 has one of each.
 sub make_register
@@ -50,6 +50,21 @@ sub make_register
 			END IF;
 		END $$;
 	});
+	# As a restore would, so that the first event is a look-up's: what is granted is an event.  Where
+	# that matters, because nothing has recorded it, see record_scope().
+	$node->safe_psql($database, q{INSERT INTO cpis.role_scope (role_name, organisation, granted_at, event_id)
+		VALUES ('clinician', 'RXX', now(), -1)});
+	return;
+}
+
+# Have the clinician's scope recorded, as whoever grants it does: an event, or two.
+sub record_scope
+{
+	my ($node, $database) = @_;
+	$node->safe_psql($database // 'postgres', q{
+		BEGIN;
+		SELECT cpis_scope_revoke('clinician', organisation => 'RXX'), cpis_scope_grant('clinician', organisation => 'RXX');
+		COMMIT});
 	return;
 }
 
