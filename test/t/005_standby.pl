@@ -121,7 +121,7 @@ subtest 'hot standby: error at once, not recorded' => sub {
 		like($err, qr/ERROR:\s+25006/, $change);
 	}
 	is($standby->safe_psql('postgres', q{
-		SELECT count(*) FROM cpis_purge_preview(); SELECT due, failed FROM cpis_stat_retention; SELECT count(*) FROM cpis_retention_reconcile()}),
+		SELECT count(*) FROM cpis_purge_preview(); SELECT due, failed FROM cpis_stat_retention; SELECT count(*) FROM cpis_retention_reconcile() WHERE problem !~ '"clinician"'}),
 		"0\n0|0\n0", 'what retention has to say can be read');
 	is($standby->safe_psql('postgres', 'SELECT checked, event_id, problem FROM cpis_audit_verify()'), "$events||",
 		'trail and ledger can be verified there');

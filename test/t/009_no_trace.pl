@@ -13,6 +13,7 @@ use Test::More;
 my $node = new_server('trace', conf => "cpis.record_timeout = '3s'\n");
 $node->safe_psql('postgres', lookup_sql(2, 'first'));
 $node->safe_psql('postgres', 'CREATE ROLE other LOGIN IN ROLE cpis_clinical');
+give_scope($node, $_, 'RXX') foreach 'other', 'cpis_clinical';
 my $month = $node->safe_psql('postgres', 'SELECT tableoid::regclass FROM cpis.audit_event');
 
 # What a session does while nobody can write to the trail, or to another table.

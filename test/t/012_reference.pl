@@ -16,6 +16,8 @@ use constant MANY => 2000;
 my $node = new_server('reference', conf => "max_prepared_transactions = 2\n");
 my $publisher = new_server('publisher', init => [ allows_streaming => 'logical' ]);
 
+give_scope($node, 'clinician', 'RNEW');
+
 # Telephone and organisation that child n, who has one plan, is shown with.
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION answer(n integer, organisation text) RETURNS text LANGUAGE plpgsql AS $$

@@ -34,6 +34,7 @@ my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 $node->safe_psql('postgres',
 	q{INSERT INTO cpis.organisation VALUES ('RYY', 'B TRUST'), ('RLONGESTCODE', 'C TRUST')});
 my %organisation = (RXX => 'A TRUST', RYY => 'B TRUST', RLONGESTCODE => 'C TRUST');
+give_scope($node, 'clinician', $_) foreach 'RYY', 'RLONGESTCODE';
 # One that has left the register has accesses, but no name.
 my @organisations = (sort(keys %organisation), 'RGONE');
 

@@ -14,10 +14,13 @@ my $DUE = 40_000;
 
 my $node = new_server('retention', conf => q{
 	shared_preload_libraries = 'cpis'
+	# What is read here would be events of their own.
+	cpis.record_direct_reads = off
 	cpis.purge_interval = 0
 	max_connections = 30
 	log_min_messages = info
 });
+record_scope($node);
 my $seed = srand;
 note "random seed $seed";
 

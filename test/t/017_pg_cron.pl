@@ -12,6 +12,7 @@ my $node = new_server('cron', conf => q{
 	shared_preload_libraries = 'pg_cron'
 	cron.database_name = 'postgres'
 });
+record_scope($node);
 $node->append_conf('postgresql.conf', "cron.host = '" . $node->host . "'\n");
 $node->restart;
 

@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_server('attacks');
+record_scope($node);
 
 sub answer
 {

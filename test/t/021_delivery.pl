@@ -32,6 +32,7 @@ my $node = new_server('main', conf => q{
 	cpis.record_timeout = 60s
 	cpis.writer_idle_timeout = 1h
 });
+record_scope($node);
 $node->safe_psql('postgres', join ';', map {
 	"CREATE ROLE consumer_$_ LOGIN IN ROLE cpis_local_authority"
 } 0 .. $CONSUMERS - 1);

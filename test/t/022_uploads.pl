@@ -29,6 +29,7 @@ my $node = new_server('uploads', conf => q{
 	log_statement = none
 	jit = off
 });
+record_scope($node);
 my $directory = PostgreSQL::Test::Utils::tempdir;
 chmod 0755, $directory;
 
@@ -251,6 +252,7 @@ sub state_of
 subtest 'a million records, every tenth of which is wrong, in all ways' => sub {
 	answer('CREATE DATABASE million');
 	make_register($node, 'million');
+	record_scope($node, 'million');
 	answer($statuses . q{
 		INSERT INTO cpis.local_authority VALUES ('E06000003', 'Three', NULL, '01632 960004'), ('E06000004', 'Four', NULL, '01632 960005');
 		CREATE ROLE authority_three LOGIN IN ROLE cpis_local_authority;

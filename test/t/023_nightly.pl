@@ -21,6 +21,7 @@ sub block_after
 }
 
 my $node = new_server('nightly');
+record_scope($node);
 my $folder = PostgreSQL::Test::Utils::tempdir;
 my $home = getcwd;
 $node->safe_psql('postgres', q{

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(new_server make_register record_scope lookup_sql events event_ids
+our @EXPORT = qw(new_server make_register give_scope record_scope lookup_sql events event_ids
   start_sql finish_sql run_sql stat postmaster children kill_everything bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
@@ -50,14 +50,20 @@ sub make_register
 			END IF;
 		END $$;
 	});
-	# As a restore would, so that the first event is a look-up's: what is granted is an event.  Where
-	# that matters, because nothing has recorded it, see record_scope().
-	$node->safe_psql($database, q{INSERT INTO cpis.role_scope (role_name, organisation, granted_at, event_id)
-		VALUES ('clinician', 'RXX', now(), -1)});
+	give_scope($node, 'clinician', 'RXX', $database);
 	return;
 }
 
-# Have the clinician's scope recorded, as whoever grants it does: an event, or two.
+# Let a role look up for an organisation, as a restore would, so that the first event is a look-up's:
+# what is granted is an event.  Where it matters that nothing has recorded it, see record_scope().
+sub give_scope
+{
+	my ($node, $role, $organisation, $database) = @_;
+	$node->safe_psql($database // 'postgres', "INSERT INTO cpis.role_scope (role_name, organisation, granted_at, event_id) VALUES ('$role', '$organisation', now(), -1)");
+	return;
+}
+
+# Have the clinician's scope recorded, as whoever grants it does, in two events.
 sub record_scope
 {
 	my ($node, $database) = @_;
