@@ -49,6 +49,9 @@ PG_FUNCTION_INFO_V1(cpis_reference_changed);
 /* The longest code of a reference table, in bytes. */
 #define CODE_LENGTH 32
 
+/* A generation that never comes. */
+#define NOT_KEPT PG_UINT64_MAX
+
 /* Rows kept; a process that meets more begins again. */
 #define ROWS_KEPT 1000
 
@@ -89,12 +92,20 @@ cpis_reference_changed(PG_FUNCTION_ARGS)
 }
 
 /*
- * Begin to read, with the newest snapshot.
+ * Begin to read, with the newest snapshot.  In a parallel operation nobody may take one: then
+ * with that of the query, and nothing that is read is kept, for it may have changed since.
  */
 Reading
 ReadingBegin(void)
 {
 	Reading		reading;
+
+	if (IsInParallelMode())
+	{
+		reading.generation = NOT_KEPT;
+		reading.snapshot = RegisterSnapshot(GetActiveSnapshot());
+		return reading;
+	}
 
 	/* Locking a table that is locked already would not do it. */
 	AcceptInvalidationMessages();

@@ -30,7 +30,7 @@ answer(qq{
 	SELECT cpis_scope_grant('app', organisation => 'RXX'), cpis_scope_grant('builder', organisation => 'RXX'), cpis_scope_grant('authority', local_authority => 'E06000001');
 	GRANT CREATE ON SCHEMA public TO builder;
 	UPDATE cpis.plan SET local_reference = '$reference' WHERE nhs_number IN (nhs_number_synthetic(501), nhs_number_synthetic(502));
-	SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(501), '$worker', 'RXX', 'camhs'), cpis_lookup(nhs_number_synthetic(502), '$worker', 'RXX', 'camhs');
+	SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(501), '$worker', 'RXX', 'camhs') AS a, cpis_lookup(nhs_number_synthetic(502), '$worker', 'RXX', 'camhs') AS b;
 	ANALYZE;
 });
 answer("CREATE SCHEMA $_ AUTHORIZATION $_") foreach qw(outsider app builder authority analyst steward);
@@ -50,10 +50,12 @@ my %hidden = (
 	analyst => [ $number_one, $number_two, $worker, $reference ],
 	steward => [$reference]);
 
-my @relations = split /\n/, answer(q{SELECT relname || ' ' || relkind FROM pg_class WHERE relnamespace = 'cpis'::regnamespace AND relkind IN ('r', 'p', 'v', 'S') ORDER BY 1});
+my @relations = split /\n/, answer(q{SELECT relname || ' ' || relkind::text FROM pg_class WHERE relnamespace = 'cpis'::regnamespace AND relkind IN ('r', 'p', 'v', 'S') ORDER BY 1});
 my @toast = split /\n/, answer(q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid IN ('cpis.plan'::regclass, 'cpis.submission_record'::regclass) AND reltoastrelid <> 0});
 my @internal = split /\n/, answer(q{
-	SELECT format('SELECT %s(%s)', p.oid::regproc, (SELECT string_agg('NULL::' || format_type(t, NULL), ', ') FROM unnest(p.proargtypes) AS t))
+	-- Arguments that the planner does not know, or it would not ask whether a strict function may be called.
+	SELECT format('SELECT %s(%s) FROM (SELECT %s OFFSET 0) AS v', p.oid::regproc, (SELECT string_agg('v.a' || n, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)),
+		COALESCE((SELECT string_agg(format('NULL::%s AS a%s', format_type(type, NULL), n), ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)), '1'))
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') AND p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 		AND NOT EXISTS (SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
@@ -76,7 +78,7 @@ sub matrix
 		my ($name, $kind) = split / /;
 		my $may = grep { $_ eq $name } @{ $readable{$role} };
 		my $read = $may ? '' : '42501';
-		push @attempts, [ "SELECT * FROM cpis.$name", $read ], [ "COPY (SELECT t::text FROM cpis.$name t) TO STDOUT", $read ],
+		push @attempts, [ "SELECT * FROM cpis.$name", $read ], [ "COPY (SELECT * FROM cpis.$name) TO STDOUT", $read ],
 		  [ "DECLARE c CURSOR WITH HOLD FOR TABLE cpis.$name; FETCH ALL FROM c", $read ];
 		next if $kind eq 'S' && push @attempts, [ "SELECT nextval('cpis.$name')", '42501' ], [ "SELECT setval('cpis.$name', 1)", '42501' ], [ "SELECT last_value FROM cpis.$name", '42501' ];
 		next if $kind eq 'v';
@@ -160,7 +162,7 @@ my @all = (
 	[ 'ALTER TABLE cpis.audit_event OWNER TO current_user', '42501' ],
 	[ 'ALTER FUNCTION cpis_flag OWNER TO current_user', '42501' ],
 	[ 'REASSIGN OWNED BY CURRENT_USER TO app', '42501', app => '' ],
-	[ 'ALTER DEFAULT PRIVILEGES IN SCHEMA cpis GRANT SELECT ON TABLES TO PUBLIC', '42501' ],
+	[ 'ALTER DEFAULT PRIVILEGES IN SCHEMA cpis GRANT SELECT ON TABLES TO PUBLIC', '' ],	# for what he himself makes there: nothing
 	[ 'ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES TO PUBLIC', 'any' ],
 	# The extension and its objects.
 	[ 'DROP EXTENSION cpis', '42501' ],
@@ -208,7 +210,7 @@ my @all = (
 	[ "SELECT set_config('cpis.record_timeout', '10', false)", '42501' ],
 	[ 'ALTER ROLE current_user SET cpis.allow_drop = on', '42501' ],
 	[ 'ALTER DATABASE postgres SET cpis.record_timeout = 10', '42501' ],
-	[ 'ALTER SYSTEM SET cpis.record_direct_reads = off', '42501' ],
+	[ 'ROLLBACK; ALTER SYSTEM SET cpis.record_direct_reads = off', '42501' ],
 	[ 'SET session_replication_role = replica', '42501' ],
 	[ 'SET row_security = off; TABLE cpis.plan', '42501' ],
 	[ "SET session_preload_libraries = 'x'", '42501' ],
@@ -252,7 +254,7 @@ my @all = (
 	[ "CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE c AS '\$libdir/cpis', 'cpis_random_salt'", '42501' ],
 	[ "CREATE FUNCTION pg_temp.f() RETURNS void LANGUAGE internal AS 'cpis_lookup'", '42501' ],
 	[ 'CREATE EXTENSION pageinspect', '42501' ],
-	[ 'CREATE SUBSCRIPTION s CONNECTION \'\' PUBLICATION p', '42501' ],
+	[ 'ROLLBACK; CREATE SUBSCRIPTION s CONNECTION \'\' PUBLICATION p', '42501' ],
 	[ 'SELECT pg_switch_wal()', '42501' ],
 	[ 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = \'cpis writer\'', 'any' ],
 	[ 'SELECT pg_reload_conf()', '42501' ],
@@ -263,11 +265,11 @@ my @all = (
 	[ 'CREATE MATERIALIZED VIEW ME.m AS TABLE cpis.plan', '42501' ],
 	[ 'CREATE TABLE ME.t AS TABLE cpis.notification', '42501' ],
 	[ 'SELECT * INTO TEMP t FROM cpis.submission_record', '42501' ],
-	[ "CREATE FUNCTION ME.f() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT p::text FROM cpis.plan p'", '42501' ],
+	[ "CREATE FUNCTION ME.f() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS 'SELECT p::text FROM cpis.plan p'; SELECT ME.f()", '42501' ],
 	[ "CREATE FUNCTION ME.f() RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN QUERY SELECT p::text FROM cpis.plan p; END'; SELECT ME.f()", '42501' ],
 	[ 'DO $$ BEGIN PERFORM 1 FROM cpis.plan; END $$', '42501' ],
 	[ 'CREATE TEMP TABLE plan (plan_id bigint); SELECT * FROM plan; TABLE cpis.plan', '42501' ],
-	[ 'PREPARE p AS TABLE cpis.plan', '42501' ],
+	[ 'PREPARE p AS TABLE cpis.plan; EXECUTE p', '42501' ],
 	[ 'EXPLAIN SELECT * FROM cpis.plan', '42501' ],
 	[ "EXPLAIN SELECT * FROM cpis.audit_event WHERE nhs_number = '$number_one'", '42501' ],
 	[ "SELECT has_table_privilege('cpis.plan', 'SELECT')", '', outsider => '42501', app => '42501', builder => '42501' ],
@@ -295,7 +297,7 @@ my $operator = q{CREATE FUNCTION ME.same(a text, b text) RETURNS boolean LANGUAG
 my @look_hijack = map { [ $_, '' ] } (
 	"SET search_path = ME, public; CREATE FUNCTION ME.cpis_flag(n text) RETURNS text LANGUAGE sql AS 'SELECT 1'; SELECT * FROM $look",
 	"CREATE TEMP TABLE plan AS SELECT 1; CREATE TEMP TABLE organisation (code text); SET search_path = pg_temp, public; SELECT * FROM public.$look",
-	"SET search_path = ME, public; CREATE OPERATOR ME.= (LEFTARG = public.nhs_number, RIGHTARG = public.nhs_number, FUNCTION = int4ne); SELECT * FROM $look",
+	"SET search_path = ME, public; CREATE FUNCTION ME.never(public.nhs_number, public.nhs_number) RETURNS boolean LANGUAGE sql AS 'SELECT false'; CREATE OPERATOR ME.= (LEFTARG = public.nhs_number, RIGHTARG = public.nhs_number, FUNCTION = ME.never); SELECT * FROM $look",
 	"CREATE FUNCTION ME.int4eq(a integer, b integer) RETURNS boolean LANGUAGE sql AS 'SELECT true'; SET search_path = ME, pg_catalog, public; SELECT * FROM $look",
 	"CREATE TEMP TABLE pg_class AS SELECT 1; SET search_path = pg_temp, public; SELECT * FROM public.$look",
 	"CREATE TYPE ME.nhs_number AS (a text); SET search_path = ME, public; SELECT * FROM $look",
@@ -348,7 +350,7 @@ my %own = (
 		"$leak SELECT CASE WHEN ME.leak(p::text) THEN 1 END FROM cpis.authority_plan p",
 		"$operator SELECT * FROM cpis.authority_plan WHERE local_authority OPERATOR(ME.=) 'x'", "$operator SET search_path = ME, pg_catalog, public; SELECT * FROM cpis.authority_plan WHERE local_authority = 'E06000002'",
 		"SELECT * FROM cpis.authority_plan WHERE nhs_number = nhs_number_synthetic(502)", "SELECT count(*) FROM cpis.authority_access WHERE nhs_number = nhs_number_synthetic(502)",
-		"SELECT * FROM cpis.authority_plan WHERE local_authority = 'E06000002'", "EXPLAIN SELECT * FROM cpis.authority_plan WHERE nhs_number < nhs_number_synthetic(502)",
+		"SELECT * FROM cpis.authority_plan WHERE local_authority = 'E06000002'", "EXPLAIN SELECT * FROM cpis.authority_plan WHERE nhs_number < nhs_number_synthetic(999)",
 		"EXPLAIN ANALYZE SELECT * FROM cpis.authority_plan", "EXPLAIN (VERBOSE) SELECT * FROM cpis.authority_notification",
 		"SET force_parallel_mode = on; SELECT count(*) FROM cpis.authority_plan", "CREATE TEMP TABLE plan AS SELECT 1; SET search_path = pg_temp; SELECT * FROM cpis.authority_plan",
 		"PREPARE p AS SELECT count(*) FROM cpis.authority_plan; EXECUTE p", "CREATE TEMP VIEW v AS TABLE cpis.authority_plan; SELECT * FROM v", "SELECT * FROM cpis_notifications('E06000001')")),
@@ -399,7 +401,8 @@ sub attempt
 	push @out, $_ foreach (split /^=\d+=\n/m, $out, -1);
 	push @err, $_ foreach (split /^=\d+=\n|^psql:\S+ =\d+=\n/m, $err, -1);
 	return map { { out => $out[ $_ + 1 ] // 'lost', err => $err[ $_ + 1 ] // 'lost',
-		state => ($err[ $_ + 1 ] // '') =~ /.*(?:ERROR|FATAL):  (\w{5}):/s ? $1 : '' } } 0 .. $#attempts;
+		# What comes after it in the transaction says no more.
+		state => (grep { $_ ne '25P02' } ($err[ $_ + 1 ] // '') =~ /(?:ERROR|FATAL):  (\w{5}):/g)[-1] // '' } } 0 .. $#attempts;
 }
 
 foreach my $role (qw(outsider app builder authority analyst steward))
@@ -471,7 +474,8 @@ subtest 'attempts: cancelled at every point' => sub {
 	}
 	$cancelled = () = $run->{states} =~ /57014/g;
 	note("$told told, $cancelled cancelled");
-	is($told + $cancelled, 400, 'each told or was cancelled');
+	# To set the limit may be cancelled, too.
+	cmp_ok($told + $cancelled, '>=', 400, 'each told or was cancelled');
 	cmp_ok($cancelled, '>', 0, 'some were cancelled');
 	trail_is_whole($node, 'and the trail is whole');
 };
