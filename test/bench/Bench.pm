@@ -72,6 +72,7 @@ sub make_database
 	sql($database, 'CREATE ROLE ed_app LOGIN IN ROLE cpis_clinical')
 	  unless sql($database, "SELECT count(*) FROM pg_roles WHERE rolname = 'ed_app'");
 	script($database, 'england.sql');
+	sql($database, q{SELECT count(cpis_scope_grant('ed_app', organisation => code)) FROM cpis.organisation});
 	return;
 }
 

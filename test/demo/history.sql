@@ -12,4 +12,4 @@
 \echo
 SELECT to_char(accessed_at, 'HH24:MI:SS.MS') AS accessed_at, worker_name, job_role,
 	organisation_name AS organisation
-	FROM cpis_access_history(0);
+	FROM cpis_access_history(1);

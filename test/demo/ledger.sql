@@ -11,10 +11,10 @@
 \echo
 BEGIN;
 DO $$ BEGIN
-	EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', (SELECT tableoid::regclass FROM cpis.audit_event WHERE event_id = 0));
+	EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL', (SELECT tableoid::regclass FROM cpis.audit_event WHERE event_id = 1));
 END $$;
 ALTER TABLE cpis.audit_event DISABLE TRIGGER ALL;
-UPDATE cpis.audit_event SET worker_name = 'Dr Nobody' WHERE event_id = 0;
+UPDATE cpis.audit_event SET worker_name = 'Dr Nobody' WHERE event_id = 1;
 SELECT * FROM cpis_audit_verify();
 ROLLBACK;
 
