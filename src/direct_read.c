@@ -263,7 +263,7 @@ check_copy(CopyStmt *copy)
 	if (!OidIsValid(table) || (Watched(RelationRelationId, table, &name) & WATCHED_READ) == 0 || is_new(table))
 		return;
 	if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(table, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		pg_attribute_aclcheck_all(table, GetUserId(), ACL_SELECT, copy->attlist == NIL ? ACLMASK_ALL : ACLMASK_ANY) != ACLCHECK_OK)
 		return;					/* COPY will say so */
 	note_table(&reads, name);
 	record(&reads, "copied");
