@@ -10,7 +10,6 @@ DECLARE
 		['cpis_local_authority', 'CP-IS: systems of local authorities, who send records and collect notices'],
 		['cpis_analyst', 'CP-IS: who reports on the use of the service, and sees nobody''s name or number'],
 		['cpis_steward', 'CP-IS: who watches over the use of the service, sees the whole trail, places holds, and looks nobody up']];
-	i integer;
 BEGIN
 	FOR i IN 1 .. pg_catalog.array_length(groups, 1) LOOP
 		CONTINUE WHEN EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) groups[i][1]);

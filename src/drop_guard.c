@@ -4,9 +4,10 @@
  *	  A trail is not dropped by accident.
  *
  * Where the trail has an event, the extension, its schema, its tables, the months of the trail
- * and the columns of trail tables are not dropped, neither by name nor by CASCADE from
- * whatever they depend on, unless cpis.allow_drop is on; nor are the tables of the trail
- * renamed or moved to another schema, after which nothing would find them.
+ * with their indexes, and the columns and append-only triggers of trail tables are not
+ * dropped, neither by name nor by CASCADE from whatever they depend on, unless cpis.allow_drop
+ * is on; nor are the tables of the trail renamed or moved to another schema, after which nothing
+ * would find them.  What pg_restore --clean does first is stopped there.
  *
  * The server calls object_access_hook for each object that a statement drops or alters, with
  * its OID, whatever the statement looks like.  The event trigger cpis_load_library sees to it
@@ -22,6 +23,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
@@ -29,6 +31,7 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_trigger.h"
 #include "commands/event_trigger.h"
 #include "drop_guard.h"
 #include "fmgr.h"
@@ -41,6 +44,9 @@
 #include "watched.h"
 
 PG_FUNCTION_INFO_V1(cpis_load_library);
+
+/* Names of append-only triggers begin so. */
+#define GUARD_PREFIX "append_only"
 
 bool		cpis_allow_drop = false;
 
@@ -109,37 +115,81 @@ trail_has_begun(void)
 }
 
 static void
-refuse(Oid classid, const char *done, const char *name)
+refuse(Oid classid, Oid object, const char *done, const char *name)
 {
 	const char *kind = classid == ExtensionRelationId ? "extension" :
-		classid == NamespaceRelationId ? "schema" : "table";
+		classid == NamespaceRelationId ? "schema" :
+		classid == RelationRelationId && get_rel_relkind(object) == RELKIND_INDEX ? "index" : "table";
 
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("cannot %s %s \"%s\" of the audit trail", done, kind, name),
 			 errdetail("The audit trail has events."),
-			 strcmp(done, "drop") == 0 ?
+			 strncmp(done, "drop", 4) == 0 ?
 			 errhint("A superuser may set cpis.allow_drop to drop the whole trail for good.") : 0));
 }
 
 /*
- * Something is about to be dropped.
+ * The table whose append-only trigger this is, or InvalidOid.
+ */
+static Oid
+table_of_guard(Oid trigger)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			table = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (strncmp(NameStr(form->tgname), GUARD_PREFIX, strlen(GUARD_PREFIX)) == 0)
+			table = form->tgrelid;
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return table;
+}
+
+/*
+ * A trigger is about to be dropped.
  */
 static void
-check_drop(Oid classid, Oid object, int column)
+check_drop_trigger(Oid trigger)
+{
+	Oid			table = table_of_guard(trigger);
+	const char *name;
+
+	if (OidIsValid(table) && (Watched(RelationRelationId, table, &name) & WATCHED_TRAIL) != 0 && trail_has_begun())
+		refuse(TriggerRelationId, trigger, "drop a trigger of", name);
+}
+
+/*
+ * Something is about to be dropped; by the server for its own purposes, as REINDEX CONCURRENTLY
+ * does with what it has replaced, or not.
+ */
+static void
+check_drop(Oid classid, Oid object, int column, int flags)
 {
 	const char *name;
 	int			what;
 
-	if (cpis_allow_drop || OwnChangeIsUnderWay())
+	if (cpis_allow_drop || OwnChangeIsUnderWay() || (flags & PERFORM_DELETION_INTERNAL) != 0)
 		return;
+	if (classid == TriggerRelationId)
+		check_drop_trigger(object);
 	if (classid != ExtensionRelationId && classid != NamespaceRelationId && classid != RelationRelationId)
 		return;
 	what = Watched(classid, object, &name);
 	if ((what & WATCHED_DROP) == 0 || (column != 0 && (what & WATCHED_TRAIL) == 0))
 		return;
 	if (trail_has_begun())
-		refuse(classid, "drop", name);
+		refuse(classid, object, "drop", name);
 }
 
 /*
@@ -185,7 +235,7 @@ check_name(Oid classid, Oid object, int column)
 		(classid == RelationRelationId && (what & (WATCHED_READ | WATCHED_TRAIL)) == 0))
 		return;
 	if (!goes_by(classid, object, name, get_namespace_oid("cpis", true)) && trail_has_begun())
-		refuse(classid, "rename or move", name);
+		refuse(classid, object, "rename or move", name);
 }
 
 static void
@@ -194,7 +244,7 @@ drop_guard(ObjectAccessType access, Oid classid, Oid object, int column, void *a
 	if (previous_hook != NULL)
 		previous_hook(access, classid, object, column, arg);
 	if (access == OAT_DROP)
-		check_drop(classid, object, column);
+		check_drop(classid, object, column, ((ObjectAccessDrop *) arg)->dropflags);
 	else if (access == OAT_POST_ALTER)
 		check_name(classid, object, column);
 }

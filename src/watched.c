@@ -192,7 +192,7 @@ read_tables(Oid schema)
 }
 
 /*
- * Read the months of the trail, and their parent.
+ * Read the months of the trail, with their indexes, and their parent.
  */
 static void
 read_months(Oid schema)
@@ -211,9 +211,12 @@ read_months(Oid schema)
 	{
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
 
-		if (form->relnamespace == schema &&
-			(form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE))
+		if (form->relnamespace != schema)
+			continue;
+		if (form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE)
 			add_table(form->oid, form->reltoastrelid, WATCHED_DROP | WATCHED_READ | WATCHED_TRAIL, NameStr(form->relname));
+		else if (form->relkind == RELKIND_INDEX)
+			add(RelationRelationId, form->oid, WATCHED_DROP, NameStr(form->relname));
 	}
 	systable_endscan(scan);
 	table_close(classes, AccessShareLock);
