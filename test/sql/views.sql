@@ -73,7 +73,7 @@ SELECT is(sees('views_analyst', query), expected, query) FROM (VALUES
 	('SELECT string_agg(concat_ws('' '', action, outcome, organisation, plans, length(person), length(worker)), '', '' ORDER BY event_id) FROM cpis.analyst_event WHERE organisation LIKE ''RV_''',
 	 'lookup found RVA 2 32 32, lookup found RVA 1 32 32, lookup not_found RVA 32 32, flag found RVB 2 32 32 | '),
 	('SELECT count(DISTINCT person) || '' '' || count(DISTINCT worker) FROM cpis.analyst_event WHERE organisation LIKE ''RV_'' AND plans = 2', '1 2 | '),
-	('SELECT count(*) FROM cpis.analyst_event e WHERE e::text ~ ''Ann|Ben|W1|99900|99906''', '0 | '),
+	('SELECT count(*) FROM cpis.analyst_event e WHERE e::text ~ (''Ann|Ben|W1|'' || child(1)::text)', '0 | '),
 	('SELECT count(*) FROM cpis.pseudonym_key', '42501 | '), ('SELECT cpis.event_person(''cpis.plan''::regclass, ''(0,1)'')', 'null | '), ('SELECT cpis.event_person(''cpis.notification''::regclass, ''(0,1)'')', 'null | '),
 	('SELECT cpis.event_person(''cpis.audit_event''::regclass, ''(0,1)'')', 'null | '), ('SELECT cpis.event_person(0, ''(0,1)'')', 'null | '),
 	('SELECT count(cpis.event_person(c.oid, ''(4000000,1)'')) || '' '' || count(cpis.event_worker(c.oid, ''(0,0)'')) FROM pg_class c WHERE relname LIKE ''audit_event%''', '0 0 | ')) AS v (query, expected);
