@@ -15,7 +15,7 @@
  * ProcessUtility sees COPY table TO.  Through the extension comes what its functions read
  * (own_change.c, own_function.c), and what is read through its views alone that record it
  * themselves (trail_read.c) or show nobody.  EXPLAIN reads nothing.  Parallel workers read what
- * their leader has recorded.  A transaction that has made the extension reads its own rows.
+ * their leader has recorded; a function in one that reads by itself fails.  A transaction that has made the extension reads its own rows.
  *
  * The event is recorded after the server has seen to privileges: who has none gets its error.
  *
@@ -47,6 +47,7 @@
 #include "parser/parsetree.h"
 #include "relation.h"
 #include "request.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -81,12 +82,23 @@ note_table(Reads *reads, const char *name)
 }
 
 /*
- * Does what the extension itself does, or is made, make this none of our business?
+ * Does the extension itself do this, or its script?
  */
 static bool
 is_exempt(void)
 {
-	return OwnActs() || OwnFunctionRuns() || creating_extension || IsParallelWorker();
+	return OwnActs() || OwnFunctionRuns() ||
+		(creating_extension && CurrentExtensionObject == get_extension_oid("cpis", true));
+}
+
+/*
+ * Is this the leader's query, of which a parallel worker executes a part?  What a function does
+ * in there is not: it is a statement of its own, and nobody has recorded it.
+ */
+static bool
+is_recorded_by_leader(const QueryDesc *query)
+{
+	return IsParallelWorker() && query->sourceText == debug_query_string;
 }
 
 /*
@@ -187,6 +199,12 @@ find_reads(PlannedStmt *statement, Reads *reads)
 static void
 require_recording(void)
 {
+	if (IsParallelWorker())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("cannot read tables of extension \"%s\" directly in a parallel worker", "cpis"),
+				 errdetail("It cannot be recorded there."),
+				 errhint("Mark the function that does so PARALLEL UNSAFE.")));
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -240,7 +258,7 @@ start_executor(QueryDesc *query, int flags)
 	else
 		standard_ExecutorStart(query, flags);
 
-	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || is_exempt())
+	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || is_exempt() || is_recorded_by_leader(query))
 		return;
 	find_reads(query->plannedstmt, &reads);
 	if (reads.ntables > 0 && (reads.directly || !reads.views))

@@ -7,7 +7,7 @@ use warnings;
 use Bench;
 use Report;
 
-my @all = qw(Lookup OpenLoop NhsNumber Growth Writer Ledger Retention Submission);
+my @all = qw(Lookup OpenLoop NhsNumber Growth Writer Ledger Retention Submission DirectRead);
 my @parts = split ' ', $ENV{PARTS} || "@all";
 for my $part (@parts)
 {

@@ -101,6 +101,13 @@ subtest 'every way of reading is recorded, once' => sub {
 	is(leaves('SELECT twice()')->{n}, 2, 'each statement of a function');
 	is(leaves('TABLE cpis.plan; TABLE cpis.plan')->{n}, 2, 'each statement of a string');
 	is(leaves('PREPARE p AS TABLE cpis.plan; EXECUTE p; EXECUTE p')->{n}, 2, 'each execution');
+	# What a function reads in a parallel worker, nobody could record.
+	answer(q{CREATE FUNCTION apart() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN (SELECT max(plan_id) FROM cpis.plan); END'});
+	my $force = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
+	my $apart = leaves("SET $force = on; SELECT apart() FROM other");
+	is($apart->{out}, '', 'a function in a parallel worker is not told');
+	like($apart->{err}, qr/directly in a parallel worker/, 'and fails');
+	is(leaves('SELECT apart() FROM other')->{n}, 1, 'elsewhere it is recorded');
 	my $left = leaves('SELECT count(plan_id) FROM cpis.plan', user => 'reader');
 	is("$left->{n} $left->{detail}", "1 $plan", 'of who was granted it, too');
 	$node->pgbench("--client=1 --transactions=3 --protocol=prepared --no-vacuum", 0, [qr/processed: 3/], [qr/^$/], 'prepared by a driver', { 'read' => 'SELECT count(*) FROM cpis.plan;' });
