@@ -15,7 +15,8 @@
  * ProcessUtility sees COPY table TO.  Through the extension comes what its functions read
  * (own_change.c, own_function.c), and what is read through its views alone that record it
  * themselves (trail_read.c) or show nobody.  EXPLAIN reads nothing.  Parallel workers read what
- * their leader has recorded; a function in one that reads by itself fails.  A transaction that has made the extension reads its own rows.
+ * their leader has recorded; a function in one that reads by itself fails.  A transaction that
+ * has made the extension reads its own rows.
  *
  * The event is recorded after the server has seen to privileges: who has none gets its error.
  *
