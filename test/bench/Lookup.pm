@@ -51,7 +51,7 @@ sub check_peers
 	}
 	for my $table (qw(notification event))
 	{
-		my $own = sql($database, "SELECT count(*) FROM cpis." . ($table eq 'event' ? 'audit_event' : $table));
+		my $own = sql($database, "SELECT count(*) FROM cpis." . ($table eq 'event' ? 'access_event' : $table));
 		my $theirs = sql($database, "SELECT count(*) FROM bench.$table");
 		die "peers have recorded $theirs rows of $table, not twice $own\n" if $theirs != 2 * $own;
 	}
