@@ -72,7 +72,8 @@ sub make_database
 	sql($database, 'CREATE ROLE ed_app LOGIN IN ROLE cpis_clinical')
 	  unless sql($database, "SELECT count(*) FROM pg_roles WHERE rolname = 'ed_app'");
 	script($database, 'england.sql');
-	sql($database, q{SELECT count(cpis_scope_grant('ed_app', organisation => code)) FROM cpis.organisation});
+	# As a restore does, without an event: some parts make a trail of their own, from event 0 on.
+	sql($database, q{INSERT INTO cpis.role_scope (role_name, organisation, granted_at, event_id) SELECT 'ed_app', code, now(), -1 FROM cpis.organisation});
 	return;
 }
 
@@ -150,11 +151,11 @@ sub milliseconds
 	return sprintf '%.3f', $microseconds / 1000;
 }
 
-# Restart the server with these settings, from now on.
+# Restart the server with these settings, from now on; one that is undefined as it comes.
 sub restart
 {
 	my (%setting) = @_;
-	sql('postgres', "ALTER SYSTEM SET $_ = '$setting{$_}'") for sort keys %setting;
+	sql('postgres', defined $setting{$_} ? "ALTER SYSTEM SET $_ = '$setting{$_}'" : "ALTER SYSTEM RESET $_") for sort keys %setting;
 	my @as_user = split ' ', $ENV{BENCH_AS_USER} // '';
 	system(@as_user, 'env', "PATH=$ENV{PATH}", 'pg_ctl', '-D', "$ENV{BENCH_WORK}/data",
 		'-l', "$ENV{BENCH_WORK}/server.log", '-s', '-w', '-t', '600', '-m', 'fast', 'restart') == 0

@@ -41,7 +41,7 @@ sub measure
 	my %rate;
 	for my $round (0 .. $rounds - 1)
 	{
-		for my $preloaded (rotated($round, '', 'cpis'))
+		for my $preloaded (rotated($round, undef, 'cpis'))
 		{
 			restart(shared_preload_libraries => $preloaded);
 			for my $statement (@statements)
@@ -53,7 +53,7 @@ sub measure
 			}
 		}
 	}
-	restart(shared_preload_libraries => '');
+	restart(shared_preload_libraries => undef);
 
 	$report->section('Direct reads: statements that touch other tables', 'One client, prepared, in turns with the library preloaded and without, the server being restarted in between.');
 	$report->table([ 'statement', 'a second, without', 'preloaded', 'ratio' ], map {
