@@ -195,6 +195,22 @@ find_reads(PlannedStmt *statement, Reads *reads)
 }
 
 /*
+ * Is it worth while to look closer?
+ */
+static bool
+may_read(const PlannedStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->rtable)
+	{
+		if (MayBeWatched(((RangeTblEntry *) lfirst(cell))->relid))
+			return true;
+	}
+	return false;
+}
+
+/*
  * Raise an error where nothing can be recorded.
  */
 static void
@@ -249,21 +265,31 @@ record(const Reads *reads, const char *how)
 		(void) QueueDirectReadsSwitch(true);
 }
 
+/*
+ * Record what a statement reads, if it is to be.
+ */
 static void
-start_executor(QueryDesc *query, int flags)
+record_reads(QueryDesc *query)
 {
 	Reads		reads = {0};
 
+	if (is_exempt() || is_recorded_by_leader(query))
+		return;
+	find_reads(query->plannedstmt, &reads);
+	if (reads.ntables > 0 && (reads.directly || !reads.views))
+		record(&reads, "read");
+}
+
+static void
+start_executor(QueryDesc *query, int flags)
+{
 	if (previous_start != NULL)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
 
-	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) != 0 || is_exempt() || is_recorded_by_leader(query))
-		return;
-	find_reads(query->plannedstmt, &reads);
-	if (reads.ntables > 0 && (reads.directly || !reads.views))
-		record(&reads, "read");
+	if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && may_read(query->plannedstmt))
+		record_reads(query);
 }
 
 /*

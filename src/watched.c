@@ -58,6 +58,12 @@ static const char *const views[] =
 /* The view that is behind some of them. */
 #define INNER_VIEW "worker_access"
 
+/*
+ * Several times as many as there are objects, so that most others are told from them by this
+ * alone, and few cache lines.
+ */
+#define FILTER_BITS 8192
+
 typedef struct WatchedKey
 {
 	Oid			classid;
@@ -72,6 +78,7 @@ typedef struct WatchedObject
 } WatchedObject;
 
 static HTAB *watched = NULL;	/* NULL: nothing is remembered */
+static uint8 filter[FILTER_BITS / 8];	/* a bit for each OID in it, modulo FILTER_BITS */
 static bool valid = false;
 static bool reading = false;	/* being read just now */
 
@@ -107,6 +114,7 @@ begin(void)
 	if (watched != NULL)
 		hash_destroy(watched);
 	watched = NULL;
+	memset(filter, 0, sizeof(filter));
 	watched = hash_create("cpis watched objects", 256, &control, HASH_ELEM | HASH_BLOBS);
 }
 
@@ -121,6 +129,7 @@ add(Oid classid, Oid object, int what, const char *name)
 	entry = hash_search(watched, &key, HASH_ENTER, NULL);
 	entry->what = what;
 	strlcpy(entry->name, name, NAMEDATALEN);
+	filter[object % FILTER_BITS / 8] |= 1 << object % 8;
 }
 
 /*
@@ -296,6 +305,16 @@ read_objects(void)
 	}
 	if (!all)
 		valid = false;
+}
+
+/*
+ * May this object be watched?  False is certain, and costs next to nothing: hooks that see every
+ * statement and function ask this first.
+ */
+bool
+MayBeWatched(Oid object)
+{
+	return !valid || (filter[object % FILTER_BITS / 8] >> object % 8 & 1) != 0;
 }
 
 /*

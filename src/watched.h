@@ -16,6 +16,7 @@
 #define WATCHED_INNER_VIEW 16	/* what is behind some of these */
 #define WATCHED_FUNCTION 32		/* definer function of the extension in SQL */
 
+extern bool MayBeWatched(Oid object);
 extern int	Watched(Oid classid, Oid object, const char **name);
 
 #endif							/* CPIS_WATCHED_H */
