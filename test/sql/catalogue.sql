@@ -32,8 +32,9 @@ ORDER BY p.oid::regprocedure::text COLLATE "C";
 SELECT c.oid::regclass AS relation, c.relkind AS kind, CASE WHEN c.relkind = 'v' THEN coalesce(c.reloptions @> '{security_barrier=true}', false) END AS barrier, a.granted
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid LEFT JOIN access a USING (classid, objid)
 ORDER BY c.oid::regclass::text COLLATE "C";
--- Everything else, by kind.
-SELECT m.classid::regclass AS catalogue, count(*) FROM member m WHERE m.classid NOT IN ('pg_class'::regclass) GROUP BY 1 ORDER BY 1;
+-- Everything else, by kind; row types and arrays, which are members since PostgreSQL 16, go with what they are of.
+SELECT m.classid::regclass AS catalogue, count(*) FROM member m LEFT JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
+WHERE m.classid <> 'pg_class'::regclass AND NOT coalesce(t.typtype = 'c' AND (SELECT relkind FROM pg_class WHERE oid = t.typrelid) <> 'c' OR t.typcategory = 'A', false) GROUP BY 1 ORDER BY 1;
 SELECT evtname, evtevent, evtenabled, evtfoid::regproc FROM member m JOIN pg_event_trigger e ON m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid;
 
 -- Executable by everybody: the functions of nhs_number, and the proof checks, which are pure.

@@ -180,8 +180,7 @@ subtest 'caller commits or rolls back: every way to ask leaves its events' => su
 };
 
 subtest 'caller commits: parallel queries are no way around the event' => sub {
-	my $forced = $node->safe_psql('postgres', 'SHOW server_version_num') < 160000
-	  ? 'force_parallel_mode' : 'debug_parallel_query';
+	my $forced = force_parallel($node);
 	my $parallel = "SET $forced = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;"
 	  . ' SET min_parallel_table_scan_size = 0; SET max_parallel_workers_per_gather = 4;';
 	my $superuser = $node->safe_psql('postgres', 'SELECT current_user');

@@ -11,6 +11,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $node = new_server('attempts', conf => "max_prepared_transactions = 2\nwal_level = logical\n");
+my $force = force_parallel($node);
 
 sub answer
 {
@@ -302,7 +303,7 @@ my @look_hijack = map { [ $_, '' ] } (
 	"CREATE TEMP TABLE pg_class AS SELECT 1; SET search_path = pg_temp, public; SELECT * FROM public.$look",
 	"CREATE TYPE ME.nhs_number AS (a text); SET search_path = ME, public; SELECT * FROM $look",
 	"SET TimeZone = 'Pacific/Kiritimati'; SELECT * FROM $look",
-	"SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SELECT * FROM $look",
+	"SET $force = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SELECT * FROM $look",
 	"WITH l AS (SELECT * FROM $look) SELECT count(*) FROM l",
 	"SELECT EXISTS (SELECT FROM $look)",
 	"SELECT (SELECT plan_type FROM $look)",
@@ -352,7 +353,7 @@ my %own = (
 		"SELECT * FROM cpis.authority_plan WHERE nhs_number = nhs_number_synthetic(502)", "SELECT count(*) FROM cpis.authority_access WHERE nhs_number = nhs_number_synthetic(502)",
 		"SELECT * FROM cpis.authority_plan WHERE local_authority = 'E06000002'", "EXPLAIN SELECT * FROM cpis.authority_plan WHERE nhs_number < nhs_number_synthetic(999)",
 		"EXPLAIN ANALYZE SELECT * FROM cpis.authority_plan", "EXPLAIN (VERBOSE) SELECT * FROM cpis.authority_notification",
-		"SET force_parallel_mode = on; SELECT count(*) FROM cpis.authority_plan", "CREATE TEMP TABLE plan AS SELECT 1; SET search_path = pg_temp; SELECT * FROM cpis.authority_plan",
+		"SET $force = on; SELECT count(*) FROM cpis.authority_plan", "CREATE TEMP TABLE plan AS SELECT 1; SET search_path = pg_temp; SELECT * FROM cpis.authority_plan",
 		"PREPARE p AS SELECT count(*) FROM cpis.authority_plan; EXECUTE p", "CREATE TEMP VIEW v AS TABLE cpis.authority_plan; SELECT * FROM v", "SELECT * FROM cpis_notifications('E06000001')")),
 		[ "SELECT 1 / (plan_id - plan_id) FROM cpis.authority_plan", '22012' ], [ "SELECT local_authority::integer FROM cpis.authority_plan", '22P02' ],
 		[ "INSERT INTO cpis.submission_record (submission_id, nhs_number) VALUES (1, 'x')", '22023' ], [ "INSERT INTO cpis.submission_record (nhs_number) VALUES ('x')", '55000' ],
@@ -364,7 +365,7 @@ my %own = (
 		"$leak SELECT * FROM cpis.analyst_event a JOIN cpis.analyst_event b ON ME.leak(a.person || b.person) LIMIT 5",
 		"$operator SELECT * FROM cpis.analyst_event WHERE person OPERATOR(ME.=) 'x'", "$operator SET search_path = ME, pg_catalog, public; SELECT * FROM cpis.analyst_event WHERE organisation = 'x'",
 		"EXPLAIN SELECT * FROM cpis.analyst_event WHERE person = 'x'", "EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM cpis.analyst_event", "SELECT to_jsonb(e) FROM cpis.analyst_event e",
-		"SET force_parallel_mode = on; SET parallel_setup_cost = 0; SELECT person, count(*) FROM cpis.analyst_event GROUP BY 1", "COPY (SELECT * FROM cpis.analyst_event) TO STDOUT",
+		"SET $force = on; SET parallel_setup_cost = 0; SELECT person, count(*) FROM cpis.analyst_event GROUP BY 1", "COPY (SELECT * FROM cpis.analyst_event) TO STDOUT",
 		"SELECT cpis.event_person(c.oid, format('(%s,%s)', b, i)::tid) FROM pg_class c, generate_series(0, 1) b, generate_series(1, 40) i WHERE relname LIKE 'audit_event%'",
 		"SELECT cpis.event_person(c.oid, '(0,1)') FROM pg_class c", "SELECT cpis.event_worker(0, '(0,1)'), cpis.event_worker(NULL, NULL)",
 		"SELECT cpis.event_person('cpis.steward_event'::regclass, '(0,1)')", "PREPARE p AS SELECT count(person) FROM cpis.analyst_event; EXECUTE p")),
@@ -374,7 +375,7 @@ my %own = (
 	steward => [ map({ [ $_, '' ] } (
 		"$leak SELECT count(*) FROM cpis.steward_event e WHERE ME.leak(e.worker_name)", "$operator SELECT count(*) FROM cpis.steward_event WHERE detail OPERATOR(ME.=) 'x'",
 		"EXPLAIN SELECT * FROM cpis.steward_event", "SELECT count(*) FROM cpis.steward_event a JOIN cpis.steward_event b USING (event_id)", "SELECT cpis.record_read('steward_event')",
-		"SET force_parallel_mode = on; SELECT count(*) FROM cpis.steward_event", "CREATE TEMP VIEW v AS TABLE cpis.steward_hold; TABLE v")),
+		"SET $force = on; SELECT count(*) FROM cpis.steward_event", "CREATE TEMP VIEW v AS TABLE cpis.steward_hold; TABLE v")),
 		[ "DELETE FROM cpis.steward_event", '42501' ], [ "UPDATE cpis.steward_hold SET reason = 'x'", '42501' ], [ "INSERT INTO cpis.steward_hold (reason) VALUES ('x')", '42501' ],
 		[ "SELECT * FROM cpis.worker_access", '42501' ], [ "SELECT cpis_hold_place('x')", '22023' ], [ "SELECT cpis_hold_place(NULL, everything => true)", '22004' ] ]);
 
@@ -481,7 +482,7 @@ subtest 'attempts: cancelled at every point' => sub {
 };
 
 subtest 'attempts: prepared by one role, executed as another' => sub {
-	answer('GRANT app TO outsider; ALTER ROLE outsider NOINHERIT');
+	answer('ALTER ROLE outsider NOINHERIT; GRANT app TO outsider');
 	my ($prepared, $back) = attempt('outsider', [ "SET ROLE app; PREPARE p AS SELECT * FROM $look; RESET ROLE; EXECUTE p" ],
 		[ "PREPARE p AS SELECT 1; SET ROLE app; PREPARE q AS SELECT plan_type FROM $look; EXECUTE q; SET ROLE none; EXECUTE q" ]);
 	is($prepared->{state}, '42501', 'as entitled, executed by who is not');

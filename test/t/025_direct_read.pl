@@ -62,6 +62,8 @@ answer(lookup_sql(2, 'first'));
 my $month = answer("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass ORDER BY 1 LIMIT 1");
 my ($toast, $plain) = split /\|/, answer("SELECT reltoastrelid::regclass, relname FROM pg_class WHERE oid = '$month'::regclass");
 
+my $force = force_parallel($node);
+
 subtest 'every way of reading is recorded, once' => sub {
 	my $plan = 'read cpis.plan';
 	foreach my $way (
@@ -88,13 +90,11 @@ subtest 'every way of reading is recorded, once' => sub {
 			. " ON CONFLICT (local_authority, nhs_number, plan_type, start_date) DO UPDATE SET local_reference = excluded.local_reference RETURNING *", $plan ],
 		[ 'SELECT plan_id FROM cpis.plan FOR UPDATE', $plan ], [ 'SELECT count(*) FROM cpis.plan TABLESAMPLE SYSTEM (100)', $plan ], [ "SELECT * FROM cpis.plan WHERE ctid = '(0,1)'", $plan ],
 		[ 'BEGIN READ ONLY; TABLE cpis.plan; COMMIT', $plan ], [ 'BEGIN ISOLATION LEVEL SERIALIZABLE; TABLE cpis.plan; ROLLBACK', $plan ], [ 'BEGIN; SAVEPOINT s; TABLE cpis.plan; ROLLBACK TO s; COMMIT', $plan ],
-		[ 'SET force_parallel_mode = on; SELECT count(*) FROM cpis.plan', $plan ], [ 'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SELECT count(*) FROM cpis.plan', $plan ],
+		[ "SET $force = on; SELECT count(*) FROM cpis.plan", $plan ], [ 'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SELECT count(*) FROM cpis.plan', $plan ],
 		[ 'EXPLAIN ANALYZE TABLE cpis.plan', $plan ], [ "SELECT query_to_xml('TABLE cpis.plan', true, false, '')", $plan ], [ "SELECT * FROM dblink('dbname=postgres port=' || current_setting('port') || ' host=' || current_setting('unix_socket_directories'), 'SELECT plan_id FROM cpis.plan') AS t (i bigint)", $plan ],
 		[ 'BEGIN; ALTER TABLE cpis.plan INHERIT above; SELECT count(*) FROM above; ROLLBACK', $plan ], [ "SELECT count(*) FROM cpis.plan_tally, cpis.plan", $plan ])
 	{
 		my ($sql, $detail) = @$way;
-		# Other versions know the setting by another name.
-		$sql =~ s/force_parallel_mode/debug_parallel_query/ if $node->pg_version >= 16;
 		my $left = leaves($sql);
 		is("$left->{n} $left->{detail}", "1 $detail", $sql) or diag($left->{err});
 	}
@@ -103,7 +103,6 @@ subtest 'every way of reading is recorded, once' => sub {
 	is(leaves('PREPARE p AS TABLE cpis.plan; EXECUTE p; EXECUTE p')->{n}, 2, 'each execution');
 	# What a function reads in a parallel worker, nobody could record.
 	answer(q{CREATE FUNCTION apart() RETURNS bigint LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN (SELECT max(plan_id) FROM cpis.plan); END'});
-	my $force = $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 	my $apart = leaves("SET $force = on; SELECT apart() FROM other");
 	is($apart->{out}, '', 'a function in a parallel worker is not told');
 	like($apart->{err}, qr/directly in a parallel worker/, 'and fails');

@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(new_server make_register give_scope record_scope lookup_sql events event_ids
-  start_sql finish_sql run_sql stat postmaster children kill_everything bury trail_is_whole);
+  start_sql finish_sql run_sql stat force_parallel postmaster children kill_everything bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -144,6 +144,13 @@ sub stat
 {
 	my ($node, $column, $database) = @_;
 	return $node->safe_psql($database // 'postgres', "SELECT $column FROM cpis_stat");
+}
+
+# The setting that has every query made parallel that may be, by the name that the server gives it.
+sub force_parallel
+{
+	my ($node) = @_;
+	return $node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 }
 
 # State and parent of a process; nothing where it is gone.
