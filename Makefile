@@ -82,6 +82,7 @@ OBJS = \
 	src/submission_load.o \
 	src/submission_record.o \
 	src/submission_sent.o \
+	src/summary.o \
 	src/trail.o \
 	src/trail_read.o \
 	src/trusted_code.o \
@@ -108,12 +109,14 @@ SQL = \
 	sql/number.sql \
 	sql/notice.sql \
 	sql/submission.sql \
+	sql/summary.sql \
 	sql/retention.sql \
 	sql/reconcile.sql \
 	sql/stat.sql \
 	sql/authority_view.sql \
 	sql/steward_view.sql \
-	sql/unusual.sql
+	sql/unusual.sql \
+	sql/analyst_view.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 

@@ -3,6 +3,8 @@
  * purge.c
  *	  cpis_purge(): remove plans whose term has ended.
  *
+ * First, whatever is to go is summarised for analysts (summary.c).
+ *
  * The procedure goes through cpis.plan once, from its beginning to where it ended
  * when the purge began, in batches; then through what authorities have sent
  * (purge_submission.c), the months of the trail (removed_month.c), and submissions that
@@ -49,6 +51,7 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "submission.h"
+#include "summary.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -378,6 +381,12 @@ run_step(Purge *purge, PurgeStep step, MemoryContext context)
 }
 
 static bool
+summarise(Purge *purge)
+{
+	return SummariseNext() > 0;
+}
+
+static bool
 purge_month(Purge *purge)
 {
 	return RemovedMonthNext();
@@ -402,7 +411,8 @@ run(Purge *purge)
 	/* The call may have taken a snapshot, which is of another isolation level. */
 	SPI_commit();
 	MemoryContextSwitchTo(context);
-	if (!run_step(purge, purge_plans, context) ||
+	if (!run_step(purge, summarise, context) ||
+		!run_step(purge, purge_plans, context) ||
 		!run_step(purge, purge_submission_records, context))
 		return;
 	begin_batch(purge);

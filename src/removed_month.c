@@ -5,7 +5,8 @@
  *
  * Where an administrator has set a term for the events of the trail, the purge
  * drops whole months, the oldest first, whose events are all older than that, and
- * which nothing keeps: cpis.trail_months() in sql/retention.sql says what does.
+ * which nothing keeps: cpis.trail_months() in sql/retention.sql says what does.  By then the
+ * purge has summarised them for analysts (summary.c).
  * Their tiles stay, so that everything else can still be proved; how many events of
  * which sort there were goes to cpis.event_count, and events that others lean on to
  * cpis.kept_event.
@@ -44,6 +45,7 @@
 #include "request.h"
 #include "retention.h"
 #include "storage/lmgr.h"
+#include "summary.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -283,6 +285,8 @@ keep(const Month *due)
 									 " FROM cpis.%s WHERE action IN ('key', 'purge', 'removal', 'retention', 'scope')"
 									 " OR (action IN ('hold', 'submission') AND nhs_number IS NULL)", table),
 							0, NULL, NULL, NULL, NULL);
+	/* Notices of it may have been acknowledged since its events were. */
+	SummariseAcknowledgements();
 }
 
 /*
@@ -328,6 +332,11 @@ remove_month(const Month *due, const AuditEvent *event)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("month %s of the trail has changed", due->month)));
+	/* The purge has summarised what there was when it began. */
+	if (due->last_event >= SummaryFirstMissing())
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("month %s of the trail is not summarised yet", due->month)));
 	keep(due);
 	LockRelationOid(CpisRelationOid(CPIS_AUDIT_EVENT), AccessExclusiveLock);
 	LockRelationOid(due->partition, AccessExclusiveLock);

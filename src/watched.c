@@ -52,11 +52,15 @@
 /* Views that record who reads them, or show nobody. */
 static const char *const views[] =
 {
-	"analyst_event", "steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
+	"analyst_event", "analyst_access_day", "analyst_access_month", "analyst_notice", "analyst_acknowledgement", "analyst_attendance", "analyst_answer",
+	"steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
 };
 
-/* The view that is behind some of them. */
-#define INNER_VIEW "worker_access"
+/* Views that are behind some of them. */
+static const char *const inner_views[] =
+{
+	"worker_access", "access_of_event", "notice_of_event", "lag_of_acknowledgement", "answer_of_submission",
+};
 
 /*
  * Several times as many as there are objects, so that most others are told from them by this
@@ -301,7 +305,8 @@ read_objects(void)
 		read_months(schema);
 		for (int i = 0; i < lengthof(views); i++)
 			add(RelationRelationId, get_relname_relid(views[i], schema), WATCHED_VIEW, views[i]);
-		add(RelationRelationId, get_relname_relid(INNER_VIEW, schema), WATCHED_INNER_VIEW, INNER_VIEW);
+		for (int i = 0; i < lengthof(inner_views); i++)
+			add(RelationRelationId, get_relname_relid(inner_views[i], schema), WATCHED_INNER_VIEW, inner_views[i]);
 	}
 	if (!all)
 		valid = false;

@@ -51,10 +51,10 @@ WHERE p.prosecdef AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog
 SELECT p.oid::regprocedure AS invoker_in_sql, p.prosqlbody IS NOT NULL AS bound, a.granted
 FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang LEFT JOIN access a USING (classid, objid)
 WHERE l.lanname = 'sql' AND NOT p.prosecdef ORDER BY 1;
--- A view that is granted is a barrier, unless it shows nobody: counters, for monitors.
+-- A view that is granted is a barrier, unless it shows nobody: counters, for monitors and analysts.
 SELECT c.oid::regclass AS no_barrier
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid JOIN access a USING (classid, objid)
-WHERE c.relkind = 'v' AND NOT coalesce(c.reloptions @> '{security_barrier=true}', false) AND a.granted <> 'pg_monitor select';
+WHERE c.relkind = 'v' AND NOT coalesce(c.reloptions @> '{security_barrier=true}', false) AND a.granted !~ '^(cpis_analyst select, )?pg_monitor select$';
 -- Tables and sequences are granted to nobody, but for what an authority inserts.
 SELECT c.oid::regclass AS granted_table
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid JOIN access a USING (classid, objid)
@@ -63,7 +63,8 @@ WHERE c.relkind <> 'v' AND NOT (c.oid = 'cpis.submission_record'::regclass AND a
 SELECT t.relation AS not_append_only
 FROM (
 	SELECT unnest(ARRAY['cpis.audit_event', 'cpis.notification', 'cpis.ledger', 'cpis.ledger_tile', 'cpis.checkpoint', 'cpis.acknowledgement', 'cpis.removal', 'cpis.correction', 'cpis.removed_month',
-		'cpis.event_count', 'cpis.kept_event', 'cpis.direct_read_switch'])::regclass AS relation
+		'cpis.event_count', 'cpis.kept_event', 'cpis.direct_read_switch', 'cpis.summary', 'cpis.access_summary', 'cpis.notice_summary',
+		'cpis.attendance_summary', 'cpis.acknowledgement_summary', 'cpis.answer_summary'])::regclass AS relation
 	UNION ALL SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass) AS t
 WHERE (SELECT bit_or(g.tgtype::integer) & 56 FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgenabled = 'A' AND g.tgname ~ '^append_only' AND g.tgfoid = 'cpis.refuse_change'::regproc) IS DISTINCT FROM 56;
 -- One owner, and group roles that are nothing but groups.

@@ -249,19 +249,14 @@ SELECT is(problem_of_part('DELETE FROM cpis.ledger_tile WHERE level = 0 AND tile
 CREATE FUNCTION unbind() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	routine regprocedure;
+	relation regclass;
 BEGIN
 	-- What is dropped here comes back with the transaction.
 	SET LOCAL cpis.allow_drop = on;
-	ALTER EXTENSION cpis DROP VIEW cpis_stat_retention;
-	ALTER EXTENSION cpis DROP VIEW cpis.analyst_event;
-	ALTER EXTENSION cpis DROP VIEW cpis.steward_event;
-	ALTER EXTENSION cpis DROP VIEW cpis.worker_access;
-	ALTER EXTENSION cpis DROP VIEW cpis.unusual_bulk;
-	ALTER EXTENSION cpis DROP VIEW cpis.unusual_misses;
-	ALTER EXTENSION cpis DROP VIEW cpis.unusual_hours;
-	ALTER EXTENSION cpis DROP VIEW cpis.unusual_distance;
-	ALTER EXTENSION cpis DROP VIEW cpis_stat_notification;
-	ALTER EXTENSION cpis DROP VIEW cpis_notification_escalation;
+	FOR relation IN SELECT c.oid FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+		WHERE c.relkind = 'v' AND c.oid <> 'cpis.access_event'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') LOOP
+		EXECUTE 'ALTER EXTENSION cpis DROP VIEW ' || relation;
+	END LOOP;
 	FOR routine IN SELECT p.oid FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 		WHERE p.prosqlbody IS NOT NULL AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') LOOP
 		EXECUTE 'ALTER EXTENSION cpis DROP FUNCTION ' || routine;
@@ -269,7 +264,8 @@ BEGIN
 	SET LOCAL client_min_messages = error;
 	DROP FUNCTION cpis.trail_months CASCADE;
 	DROP FUNCTION cpis.reconcile_guards, cpis.reconcile_months, cpis.reconcile_submissions, cpis.notices, cpis.stat_notification CASCADE;
-	DROP VIEW cpis.analyst_event, cpis.steward_event, cpis.worker_access CASCADE;
+	DROP FUNCTION cpis.attendance_of_month CASCADE;
+	DROP VIEW cpis.analyst_event, cpis.steward_event, cpis.worker_access, cpis.access_of_event, cpis.notice_of_event, cpis.lag_of_acknowledgement CASCADE;
 END
 $$;
 SELECT throws_ok(format('SELECT problem_of_part(%L, 0, 5)', command), 'XX001', NULL, command) FROM (VALUES

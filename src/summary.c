@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * summary.c
+ *	  cpis_summarise(): summaries of the trail for analysts.
+ *
+ * Numbers of what has come since the last run are appended to the tables of sql/summary.sql,
+ * which also says what is counted.  The purge calls SummariseNext() before it removes anything,
+ * a transaction for each month of events, and a month of the trail does not go before its
+ * events are summarised (removed_month.c).
+ *
+ * Events are taken by their numbers, which come in the order in which they are committed, so each
+ * is counted once.  Acknowledgements and submissions have no such order: those are taken of which
+ * there is no row yet.
+ *
+ * ShareRowExclusiveLock on cpis.summary keeps a second run out until the first has ended; who
+ * reads is not stopped.  A caller whose snapshot is older than the last run meets a key of
+ * cpis.summary, 23505, and nothing is counted twice.  After an error everything is as it was.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "own_change.h"
+#include "relation.h"
+#include "request.h"
+#include "storage/lmgr.h"
+#include "summary.h"
+
+PG_FUNCTION_INFO_V1(cpis_summarise);
+
+/* Events that are to be summarised. */
+typedef struct Period
+{
+	Datum		values[3];		/* first and last event, month that is complete with them */
+	char		nulls[3];
+} Period;
+
+static void
+take_period(SPITupleTable *rows, void *context)
+{
+	Period	   *period = context;
+	bool		isnull;
+
+	for (int i = 0; i < lengthof(period->values); i++)
+	{
+		period->values[i] = SPI_getbinval(rows->vals[0], rows->tupdesc, i + 1, &isnull);
+		period->nulls[i] = isnull ? 'n' : ' ';
+	}
+}
+
+static void
+take_number(SPITupleTable *rows, void *context)
+{
+	bool		isnull;
+
+	*(int64 *) context = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
+}
+
+/*
+ * The number of the first event that is not summarised.
+ */
+int64
+SummaryFirstMissing(void)
+{
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
+	int64		number = 0;
+
+	(void) OwnChangeQuery(&as_owner, "SELECT COALESCE(max(last_event) + 1, 0) FROM cpis.summary",
+						  0, NULL, NULL, NULL, take_number, &number);
+	return number;
+}
+
+/*
+ * Append to one of the tables what the command selects.
+ */
+static void
+append(CpisRelation table, const Period *period, int nargs, const char *command)
+{
+	static const Oid types[] = {INT8OID, INT8OID, DATEOID};
+	OwnChange	change = {.table = CpisRelationOid(table)};
+
+	(void) OwnChangeExecute(&change, command, nargs, types, period == NULL ? NULL : period->values,
+							period == NULL ? NULL : period->nulls, NULL);
+}
+
+/*
+ * Append the numbers of these events, and, where that is so, of the month that is complete with
+ * them.
+ */
+static void
+append_events(const Period *period)
+{
+	append(CPIS_SUMMARY, period, 3,
+		   "INSERT INTO cpis.summary (first_event, last_event, completed_month, summarised_at)"
+		   " VALUES ($1, $2, $3, clock_timestamp())");
+	append(CPIS_ACCESS_SUMMARY, period, 2,
+		   "INSERT INTO cpis.access_summary (day, action, outcome, organisation, care_setting, notify, accesses)"
+		   " SELECT day, action, outcome, organisation, care_setting, notify, count(*) FROM cpis.access_of_event"
+		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY day, action, outcome, organisation, care_setting, notify");
+	append(CPIS_NOTICE_SUMMARY, period, 2,
+		   "INSERT INTO cpis.notice_summary (day, local_authority, action, care_setting, notices)"
+		   " SELECT day, local_authority, action, care_setting, count(*) FROM cpis.notice_of_event"
+		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY day, local_authority, action, care_setting");
+	if (period->nulls[2] == ' ')
+		append(CPIS_ATTENDANCE_SUMMARY, period, 3,
+			   "INSERT INTO cpis.attendance_summary (month, care_settings, organisations, local_authorities, children)"
+			   " SELECT $3, care_settings, organisations, local_authorities, children FROM cpis.attendance_of_month($3)");
+}
+
+/*
+ * Append how long notices had waited that have been acknowledged.
+ */
+void
+SummariseAcknowledgements(void)
+{
+	LockRelationOid(CpisRelationOid(CPIS_SUMMARY), ShareRowExclusiveLock);
+	append(CPIS_ACKNOWLEDGEMENT_SUMMARY, NULL, 0,
+		   "INSERT INTO cpis.acknowledgement_summary"
+		   " (local_authority, acknowledged, acknowledged_at, notices, total_lag, longest_lag, within_hour, within_day)"
+		   " SELECT local_authority, acknowledged, acknowledged_at, notices, total_lag, longest_lag, within_hour, within_day"
+		   " FROM cpis.lag_of_acknowledgement");
+}
+
+/*
+ * Summarise what has come, of events those up to the end of a month; answers how many events, 0 where
+ * all are summarised that can be.
+ */
+int64
+SummariseNext(void)
+{
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
+	Period		period;
+
+	SummariseAcknowledgements();
+	append(CPIS_ANSWER_SUMMARY, NULL, 0,
+		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
+		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission");
+	if (OwnChangeQuery(&as_owner, "SELECT first_event, last_event, completed_month FROM cpis.next_summary()",
+					   0, NULL, NULL, NULL, take_period, &period) == 0)
+		return 0;
+	append_events(&period);
+	return DatumGetInt64(period.values[1]) - DatumGetInt64(period.values[0]) + 1;
+}
+
+/*
+ * cpis_summarise() -> bigint: how many events have been summarised.
+ */
+Datum
+cpis_summarise(PG_FUNCTION_ARGS)
+{
+	int64		all = 0;
+	int64		events;
+
+	ChangeCheckCallable("cpis_summarise()");
+	while ((events = SummariseNext()) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		all += events;
+	}
+	PG_RETURN_INT64(all);
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * summary.h
+ *	  Summaries of the trail for analysts.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CPIS_SUMMARY_H
+#define CPIS_SUMMARY_H
+
+extern int64 SummariseNext(void);
+extern int64 SummaryFirstMissing(void);
+extern void SummariseAcknowledgements(void);
+
+#endif							/* CPIS_SUMMARY_H */

@@ -1,0 +1,168 @@
+# What analysts are told in numbers is what the events themselves say: before they are
+# summarised, in part, wholly, and when they have aged out.
+
+use strict;
+use warnings;
+
+use CpisTest;
+use Test::More;
+use TestClock;
+
+my $node = new_clocked_server('summaries', '2024-01-10 12:00:00');
+
+sub answer
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+# So many look-ups, of children from "first" on, by one organisation.
+sub look_up
+{
+	my ($first, $n, $organisation, $setting, $more) = @_;
+	answer("SELECT count(*) FROM generate_series($first, $first + $n - 1) n,
+		LATERAL cpis_lookup(nhs_number_synthetic(n::integer), 'A', '$organisation', '$setting'" . ($more // '') . ')');
+	return;
+}
+
+sub acknowledge
+{
+	my ($authority, $but) = @_;
+	answer("SELECT cpis_notifications_acknowledge('$authority', max(notification_no) - $but) FROM cpis.notification WHERE local_authority = '$authority'");
+	return;
+}
+
+# Copies of what ages out, and the questions to them, put otherwise than in the views.
+answer(q{
+	INSERT INTO cpis.organisation VALUES ('RYY', 'Another');
+	CREATE SCHEMA copy;
+	CREATE TABLE copy.event (LIKE cpis.audit_event);
+	CREATE TABLE copy.record (LIKE cpis.submission_record);
+	CREATE ROLE counts LOGIN IN ROLE cpis_analyst});
+
+my $london = "AT TIME ZONE 'Europe/London'";
+my $month = "to_char(recorded_at $london, 'YYYY-MM-01')";
+my @questions = (
+	[ 'accesses by day', 'SELECT day, action, outcome, organisation, care_setting, notify, accesses FROM cpis.analyst_access_day',
+		"SELECT (recorded_at $london)::date, action, outcome, organisation, care_setting, notify, count(*) FROM copy.event WHERE action IN ('lookup', 'flag') GROUP BY 1, 2, 3, 4, 5, 6" ],
+	[ 'accesses by month', 'SELECT month, action, outcome, organisation, organisation_name, care_setting, notify, accesses FROM cpis.analyst_access_month',
+		"SELECT $month, action, outcome, organisation, (SELECT name FROM cpis.organisation WHERE code = organisation), care_setting, notify, count(*)
+			FROM copy.event WHERE action IN ('lookup', 'flag') GROUP BY 1, 2, 3, 4, 5, 6, 7" ],
+	[ 'accesses by outcome', 'SELECT outcome, sum(accesses) FROM cpis.analyst_access_month GROUP BY outcome',
+		"SELECT outcome, count(*) FROM copy.event WHERE action IN ('lookup', 'flag') GROUP BY outcome" ],
+	[ 'notices', 'SELECT month, local_authority, action, care_setting, notices FROM cpis.analyst_notice',
+		"SELECT $month, local_authority, action, care_setting, count(*) FROM cpis.notification JOIN copy.event USING (event_id) GROUP BY 1, 2, 3, 4" ],
+	[ 'acknowledgements', 'SELECT month, local_authority, notices, round(extract(epoch FROM mean_lag)), longest_lag, within_hour, within_day FROM cpis.analyst_acknowledgement',
+		"SELECT to_char(at $london, 'YYYY-MM-01'), local_authority, count(*), round(avg(extract(epoch FROM at - recorded_at))), max(at - recorded_at),
+			count(*) FILTER (WHERE at - recorded_at <= '1 hour'), count(*) FILTER (WHERE at - recorded_at <= '1 day')
+			FROM (SELECT n.local_authority, e.recorded_at, (SELECT min(acknowledged_at) FROM cpis.acknowledgement k WHERE k.local_authority = n.local_authority AND k.acknowledged >= n.notification_no) AS at
+				FROM cpis.notification n JOIN copy.event e USING (event_id)) AS waited WHERE at IS NOT NULL GROUP BY 1, 2" ],
+	[ 'attendances', 'SELECT month, care_settings, organisations, local_authorities, children FROM cpis.analyst_attendance',
+		"SELECT month, settings, organisations, authorities, CASE WHEN count(*) > 7 THEN 5 * round(count(*) / 5.0) END
+			FROM (SELECT $month AS month, nhs_number, least(count(DISTINCT care_setting), 3) AS settings, least(count(DISTINCT organisation), 3) AS organisations,
+					least((SELECT count(DISTINCT local_authority) FROM cpis.notification JOIN copy.event o USING (event_id)
+						WHERE o.nhs_number = e.nhs_number AND to_char(o.recorded_at $london, 'YYYY-MM-01') = to_char(min(e.recorded_at) $london, 'YYYY-MM-01')), 2) AS authorities
+				FROM copy.event e WHERE outcome = 'found' GROUP BY 1, 2) AS person GROUP BY 1, 2, 3, 4" ],
+	[ 'submissions', 'SELECT month, local_authority, kind, file_code, submissions, accepted, rejected FROM cpis.analyst_submission',
+		"SELECT to_char(answered_at $london, 'YYYY-MM-01'), local_authority, kind, file_code, count(*), sum(accepted), sum(rejected) FROM cpis.submission GROUP BY 1, 2, 3, 4" ],
+	[ 'answers', 'SELECT month, local_authority, record_code, detail_code, field, records FROM cpis.analyst_answer',
+		"SELECT to_char(answered_at $london, 'YYYY-MM-01'), local_authority, record_code, r.detail_code, field, count(*) FROM cpis.submission JOIN copy.record r USING (submission_id) GROUP BY 1, 2, 3, 4, 5" ]);
+
+sub copy
+{
+	answer(q{
+		INSERT INTO copy.event SELECT * FROM cpis.audit_event WHERE event_id > (SELECT coalesce(max(event_id), -1) FROM copy.event);
+		INSERT INTO copy.record SELECT * FROM cpis.submission_record r WHERE NOT EXISTS (SELECT FROM copy.record c WHERE (c.submission_id, c.line_no) = (r.submission_id, r.line_no))});
+	return;
+}
+
+# Nothing is written between the copy and the questions.
+sub agree
+{
+	my ($when) = @_;
+	copy();
+	subtest $when => sub {
+		foreach my $question (@questions)
+		{
+			my ($name, $view, $events) = @$question;
+			my ($told, $true) = map { join "\n", sort split /\n/ } $node->safe_psql('postgres', $view, extra_params => [ '-U', 'counts' ]), answer($events);
+			is($told, $true, $name);
+			note("$name:\n$told");
+		}
+		isnt(answer($questions[0][2]), '', 'there is something to compare');
+	};
+	return;
+}
+
+look_up(1, 300, 'RXX', 'nhs_111');
+look_up(1, 40, 'RYY', 'walk_in_centre');
+look_up(1, 12, 'RYY', 'maternity');
+look_up(900, 120, 'RYY', 'emergency_department');
+answer("SELECT count(*) FROM generate_series(1, 9) n, LATERAL cpis_flag(nhs_number_synthetic(n::integer), 'B', 'RXX', 'nhs_111')");
+look_up(400, 11, 'RXX', 'camhs', ', notify => false');
+$node->psql('postgres', "SELECT * FROM cpis_lookup(nhs_number_synthetic(1), 'A', 'UNKNOWN', 'nhs_111')");
+agree('not summarised');
+is(answer('SELECT cpis_summarise()'), 0, 'today may bring more');
+set_clock('2024-01-10 12:20:00');
+acknowledge('E06000001', 20);
+set_clock('2024-01-10 14:20:00');
+acknowledge('E06000001', 10);
+answer("SELECT cpis_plan_put('E06000001', nhs_number_synthetic(2000), 'child_protection', '2024-01-02')");
+answer(q{
+	CREATE TEMP TABLE opened AS SELECT cpis_submission_open('E06000001', 'delta') AS id;
+	INSERT INTO cpis.submission_record (nhs_number, plan_type, start_date)
+		VALUES (nhs_number_synthetic(2001)::text, 'CPP', '2024-01-03'), ('1234567890', 'CPP', '2024-01-03'), (nhs_number_synthetic(2002)::text, 'CPP', '2024-02-30'), (nhs_number_synthetic(2003)::text, 'XXX', '2024-01-03');
+	SELECT cpis_submission_apply(id) FROM opened});
+agree('with acknowledgements and submissions');
+set_clock('2024-01-11 00:00:00');
+cmp_ok(answer('SELECT cpis_summarise()'), '>', 490, 'the next day, yesterday is summarised');
+is(answer('SELECT cpis_summarise()'), 0, 'once');
+is(answer('SELECT count(*) FROM cpis.attendance_summary'), 0, 'a month is not before it is over');
+agree('summarised');
+look_up(20, 30, 'RYY', 'emergency_department');
+acknowledge('E06000002', 3);
+agree('summarised in part');
+# London is an hour ahead of UTC from the last Sunday of March on.
+set_clock('2024-03-31 22:59:59');
+look_up(50, 60, 'RXX', 'nhs_111');
+set_clock('2024-03-31 23:00:00');
+look_up(50, 20, 'RYY', 'walk_in_centre');
+is(answer("SELECT string_agg(month::text, ' ' ORDER BY month) FROM (SELECT DISTINCT month FROM cpis.analyst_access_month) m"), '2024-01-01 2024-03-01 2024-04-01', 'months are those of England');
+agree('months later');
+cmp_ok(answer('SELECT cpis_summarise()'), '>', 89, 'all months that are over');
+is(answer("SELECT string_agg(DISTINCT month::text, ' ' ORDER BY month::text) FROM cpis.attendance_summary"), '2024-01-01 2024-03-01', 'and nothing of the one that is not');
+agree('months later, summarised');
+
+# Months go.
+set_clock('2024-06-10 12:00:00');
+look_up(1, 256, 'RXX', 'nhs_111');
+acknowledge($_, 0) foreach qw(E06000001 E06000002);
+answer("SELECT cpis_retention_set('audit_event', 30, 'agreed'); SELECT cpis_retention_set('submission_record', 30, 'agreed')");
+agree('before months go');
+answer('CALL cpis_purge()');
+is(answer('SELECT count(*) FROM cpis.submission_record'), 0, 'what was sent has aged out');
+is(answer("SELECT string_agg(month, ' ' ORDER BY month) FROM cpis.removed_month"), '2024-01 2024-03', 'months have gone');
+agree('months have gone');
+look_up(1, 5, 'RYY', 'camhs');
+agree('and the trail goes on');
+is(answer("SELECT string_agg(concat_ws(' ', month, kind, local_authority, removed, latest_days), ', ') FROM cpis.analyst_removal"), '2024-06-01 submission_record E06000001 5 121', 'what was removed, and how late');
+
+# Nobody counts otherwise, whatever he was granted.
+answer('CREATE ROLE meddler LOGIN; GRANT USAGE ON SCHEMA cpis TO meddler; GRANT ALL ON ALL TABLES IN SCHEMA cpis TO meddler');
+foreach my $table (qw(summary access_summary notice_summary attendance_summary acknowledgement_summary answer_summary))
+{
+	foreach my $command ("DELETE FROM cpis.$table", "TRUNCATE cpis.$table", "INSERT INTO cpis.$table SELECT * FROM cpis.$table LIMIT 1")
+	{
+		my ($rc, $out, $err) = $node->psql('postgres', $command, extra_params => [ '-U', 'meddler' ]);
+		like($err, qr/ERROR:/, $command);
+	}
+}
+my ($rc, $out, $err) = $node->psql('postgres', 'SELECT cpis_summarise()', extra_params => [ '-U', 'counts' ]);
+like($err, qr/permission denied for function cpis_summarise/, 'analysts do not summarise');
+($rc, $out, $err) = $node->psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;\n" . move_clock_command('2024-06-11 12:00:00')
+	. "\\! psql -XAtq -h " . $node->host . ' -p ' . $node->port . " -d postgres -c 'SELECT cpis_summarise()' > /dev/null\nSELECT cpis_summarise()");
+like($err, qr/duplicate key value violates unique constraint "summary_pkey"/, 'an older snapshot counts nothing twice');
+agree('after that');
+is(answer('SELECT problem FROM cpis_audit_verify()'), '', 'the trail is whole');
+is(answer('SELECT problem FROM cpis_retention_reconcile() WHERE problem !~ \'role "clinician"\''), '', 'and everything agrees');
+done_testing();
