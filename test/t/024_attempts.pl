@@ -41,7 +41,7 @@ my $event = answer("SELECT max(event_id) FROM cpis.audit_event");
 my %readable = (
 	outsider => [], app => [], builder => [],
 	authority => [ map { "authority_$_" } qw(plan submission submission_record notification access) ],
-	analyst => ['analyst_event'],
+	analyst => [qw(analyst_event analyst_access_day analyst_access_month analyst_notice analyst_acknowledgement analyst_attendance analyst_submission analyst_answer analyst_removal)],
 	steward => [qw(steward_event steward_hold unusual_bulk unusual_misses unusual_hours unusual_distance)]);
 my %hidden = (
 	outsider => [ $number_one, $number_two, $worker, $reference ],
@@ -65,7 +65,7 @@ my %may_call = (
 	outsider => [], app => [qw(cpis_lookup cpis_flag cpis_access_history)], builder => [qw(cpis_lookup cpis_flag cpis_access_history)],
 	authority => [qw(cpis_submission_open cpis_submission_apply cpis_submission_answer cpis_plan_put cpis_plan_end cpis_notifications cpis_notifications_acknowledge),
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
-	analyst => [qw(cpis.event_person cpis.event_worker)],
+	analyst => [qw(cpis.event_person cpis.event_worker cpis.attendance_of_month cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention)],
 	steward => [qw(cpis_hold_place cpis_hold_release cpis.record_read)]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an
@@ -234,10 +234,10 @@ my @all = (
 	[ 'SELECT * FROM pg_hba_file_rules', '42501' ],
 	[ 'SELECT * FROM pg_backend_memory_contexts', '42501' ],
 	[ 'SELECT * FROM cpis_stat', '42501' ],
-	[ 'SELECT * FROM cpis_stat_notification', '42501' ],
-	[ 'SELECT * FROM cpis_notification_escalation', '42501' ],
-	[ 'SELECT * FROM cpis_ledger_status', '42501' ],
-	[ 'SELECT * FROM cpis_stat_retention', '42501' ],
+	[ 'SELECT * FROM cpis_stat_notification', '42501', analyst => '' ],
+	[ 'SELECT * FROM cpis_notification_escalation', '42501', analyst => '' ],
+	[ 'SELECT * FROM cpis_ledger_status', '42501', analyst => '' ],
+	[ 'SELECT * FROM cpis_stat_retention', '42501', analyst => '' ],
 	# Files, programs, other servers, large objects.
 	[ "SELECT pg_read_file('PG_VERSION')", '42501' ],
 	[ "SELECT pg_ls_dir('.')", '42501' ],
