@@ -27,7 +27,7 @@ static int	running = 0;
 static bool
 is_own(Oid function)
 {
-	return MayBeWatched(function) && (Watched(ProcedureRelationId, function, NULL) & WATCHED_FUNCTION) != 0;
+	return (Watched(ProcedureRelationId, function, NULL) & WATCHED_FUNCTION) != 0;
 }
 
 static bool

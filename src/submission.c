@@ -247,14 +247,6 @@ cpis_submission_apply(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(answer_datum(fcinfo, &submission));
 }
 
-static void
-take_id(SPITupleTable *rows, void *context)
-{
-	bool		isnull;
-
-	*(int64 *) context = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
-}
-
 /*
  * Refuse a submission that was opened long ago and never applied, so that its records get a
  * term; false where there is none, or somebody has it, or is applying another of the
@@ -268,11 +260,11 @@ SubmissionAbandon(void)
 	int64		submission_id;
 
 	SubmissionLockTables();
-	if (OwnChangeQuery(&as_owner,
-					   "SELECT submission_id FROM cpis.submission WHERE answered_at IS NULL"
-					   " AND opened_at < clock_timestamp() - interval '" SUBMISSION_OPEN_FOR "'"
-					   " ORDER BY submission_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
-					   0, NULL, NULL, NULL, take_id, &submission_id) == 0)
+	if (OwnChangeExecute(&as_owner,
+						 "SELECT submission_id FROM cpis.submission WHERE answered_at IS NULL"
+						 " AND opened_at < clock_timestamp() - interval '" SUBMISSION_OPEN_FOR "'"
+						 " ORDER BY submission_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED",
+						 0, NULL, NULL, NULL, &submission_id) == 0)
 		return false;
 	SubmissionLock(submission_id, &submission);
 	if (!SubmissionTryAuthority(submission.local_authority))

@@ -51,14 +51,6 @@ take_period(SPITupleTable *rows, void *context)
 	}
 }
 
-static void
-take_number(SPITupleTable *rows, void *context)
-{
-	bool		isnull;
-
-	*(int64 *) context = DatumGetInt64(SPI_getbinval(rows->vals[0], rows->tupdesc, 1, &isnull));
-}
-
 /*
  * The number of the first event that is not summarised.
  */
@@ -68,8 +60,8 @@ SummaryFirstMissing(void)
 	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
 	int64		number = 0;
 
-	(void) OwnChangeQuery(&as_owner, "SELECT COALESCE(max(last_event) + 1, 0) FROM cpis.summary",
-						  0, NULL, NULL, NULL, take_number, &number);
+	(void) OwnChangeExecute(&as_owner, "SELECT COALESCE(max(last_event) + 1, 0) FROM cpis.summary",
+							0, NULL, NULL, NULL, &number);
 	return number;
 }
 
@@ -125,8 +117,8 @@ SummariseAcknowledgements(void)
 }
 
 /*
- * Summarise what has come, of events those up to the end of a month; answers how many events, 0 where
- * all are summarised that can be.
+ * Summarise events up to the end of a month; answers how many.  Where all are summarised that can be,
+ * summarise the rest, acknowledgements and answers to submissions, and answer 0.
  */
 int64
 SummariseNext(void)
@@ -134,15 +126,18 @@ SummariseNext(void)
 	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
 	Period		period;
 
+	LockRelationOid(CpisRelationOid(CPIS_SUMMARY), ShareRowExclusiveLock);
+	if (OwnChangeQuery(&as_owner, "SELECT first_event, last_event, completed_month FROM cpis.next_summary()",
+					   0, NULL, NULL, NULL, take_period, &period) > 0)
+	{
+		append_events(&period);
+		return DatumGetInt64(period.values[1]) - DatumGetInt64(period.values[0]) + 1;
+	}
 	SummariseAcknowledgements();
 	append(CPIS_ANSWER_SUMMARY, NULL, 0,
 		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
 		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission");
-	if (OwnChangeQuery(&as_owner, "SELECT first_event, last_event, completed_month FROM cpis.next_summary()",
-					   0, NULL, NULL, NULL, take_period, &period) == 0)
-		return 0;
-	append_events(&period);
-	return DatumGetInt64(period.values[1]) - DatumGetInt64(period.values[0]) + 1;
+	return 0;
 }
 
 /*

@@ -313,8 +313,8 @@ read_objects(void)
 }
 
 /*
- * May this object be watched?  False is certain, and costs next to nothing: hooks that see every
- * statement and function ask this first.
+ * May this object be watched?  False is certain, and costs next to nothing: hooks see every
+ * statement and function.
  */
 bool
 MayBeWatched(Oid object)
@@ -331,7 +331,7 @@ Watched(Oid classid, Oid object, const char **name)
 	WatchedKey	key = {classid, object};
 	WatchedObject *found;
 
-	if (reading || !IsTransactionState() || !OidIsValid(MyDatabaseId))
+	if (!MayBeWatched(object) || reading || !IsTransactionState() || !OidIsValid(MyDatabaseId))
 		return 0;
 	if (!valid)
 	{
