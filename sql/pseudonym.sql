@@ -35,6 +35,14 @@ REVOKE ALL ON FUNCTION cpis.event_worker(oid, tid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cpis.event_worker(oid, tid) TO cpis_analyst;
 COMMENT ON FUNCTION cpis.event_worker(oid, tid) IS 'pseudonym of the healthcare worker in it';
 
+CREATE FUNCTION cpis_pseudonym(nhs_number @extschema@.nhs_number, year integer = NULL) RETURNS text
+	LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000
+	AS 'MODULE_PATHNAME', 'cpis_pseudonym';
+REVOKE ALL ON FUNCTION cpis_pseudonym(@extschema@.nhs_number, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis_pseudonym(@extschema@.nhs_number, integer) TO cpis_steward;
+COMMENT ON FUNCTION cpis_pseudonym(@extschema@.nhs_number, integer) IS
+	'under which pseudonym analysts see a person in the events of a year (UTC), by default this one; for cpis_steward, recorded; NULL where the year has no key';
+
 CREATE VIEW cpis.analyst_event WITH (security_barrier) AS
 	SELECT e.event_id, e.recorded_at, e.action, e.outcome,
 		cpis.event_person(e.tableoid, e.ctid) AS person, cpis.event_worker(e.tableoid, e.ctid) AS worker,

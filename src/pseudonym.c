@@ -9,9 +9,11 @@
  * year to the next nobody can tell.  A key that somebody removes takes its pseudonyms along:
  * they are NULL then.
  *
- * What view cpis.analyst_event evaluates, its reader may call himself.  So no function here
+ * What view cpis.analyst_event evaluates, its reader may call himself.  So no function of his
  * takes a number or a name: who could ask for the pseudonyms of numbers of his choice would try
  * all of them.  They take the place of an event, month and row, and read it themselves.
+ * cpis_pseudonym() takes a number: it is for stewards, who know the numbers anyhow, and leaves an
+ * event, action read, which is durable before it answers.
  *
  * The writer makes a key with the first month of a year (month.c).  Keys are read as rows of a
  * reference table (reference.c).  Locks are AccessShare.
@@ -25,6 +27,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "argument.h"
 #include "audit_event.h"
 #include "catalog/pg_class.h"
 #include "executor/tuptable.h"
@@ -34,6 +37,7 @@
 #include "relation.h"
 #include "sha256.h"
 #include "storage/bufmgr.h"
+#include "trail_read.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -42,6 +46,7 @@
 
 PG_FUNCTION_INFO_V1(cpis_event_person);
 PG_FUNCTION_INFO_V1(cpis_event_worker);
+PG_FUNCTION_INFO_V1(cpis_pseudonym);
 
 /* Columns of cpis.pseudonym_key. */
 #define PSEUDONYM_KEY_KEY 2
@@ -53,21 +58,28 @@ PG_FUNCTION_INFO_V1(cpis_event_worker);
 typedef bool (*Hide) (TupleTableSlot *event, StringInfo text);
 
 /*
- * The key of the year of this time, or NULL.
+ * The year of a time (UTC); 0 where it has none.
  */
-static bytea *
-key_of(TimestampTz at, const Reading *reading)
+static int
+year_of(TimestampTz at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
+
+	return timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) == 0 ? tm.tm_year : 0;
+}
+
+/*
+ * The key of a year, or NULL.
+ */
+static bytea *
+key_of(int year, const Reading *reading)
+{
 	TupleDesc	descriptor;
-	HeapTuple	tuple;
+	HeapTuple	tuple = ReferenceFind(reading, CPIS_PSEUDONYM_KEY, psprintf("%04d", year), &descriptor);
 	bool		isnull;
 	Datum		key;
 
-	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
-		return NULL;
-	tuple = ReferenceFind(reading, CPIS_PSEUDONYM_KEY, psprintf("%04d", tm.tm_year), &descriptor);
 	if (tuple == NULL)
 		return NULL;
 	key = heap_getattr(tuple, PSEUDONYM_KEY_KEY, descriptor, &isnull);
@@ -83,6 +95,15 @@ text_attribute(TupleTableSlot *event, AuditColumn column)
 	return isnull ? NULL : DatumGetTextPP(value);
 }
 
+/*
+ * A person, as every pseudonym of the year is made of him: the number, without check digit.
+ */
+static void
+append_person(StringInfo text, int32 nhs_number)
+{
+	appendStringInfo(text, "person %d", nhs_number);
+}
+
 static bool
 hide_person(TupleTableSlot *event, StringInfo text)
 {
@@ -91,7 +112,7 @@ hide_person(TupleTableSlot *event, StringInfo text)
 
 	if (isnull)
 		return false;
-	appendStringInfo(text, "person %d", DatumGetInt32(number));
+	append_person(text, DatumGetInt32(number));
 	return true;
 }
 
@@ -117,26 +138,18 @@ hide_worker(TupleTableSlot *event, StringInfo text)
 }
 
 /*
- * The pseudonym of what is to be hidden of an event, or NULL.
+ * The pseudonym, in this year, of what is to be hidden; NULL where the year has no key.
  */
 static text *
-pseudonym(TupleTableSlot *event, Hide hide)
+pseudonym(int year, const StringInfoData *hidden)
 {
-	StringInfoData hidden;
-	bool		isnull;
-	TimestampTz recorded_at = DatumGetTimestampTz(slot_getattr(event, AUDIT_RECORDED_AT, &isnull));
-	Reading		reading;
-	bytea	   *key;
+	Reading		reading = ReadingBegin();
+	bytea	   *key = key_of(year, &reading);
 	uint8		digest[SHA256_LENGTH];
 	char		hex[2 * PSEUDONYM_LENGTH];
 
-	initStringInfo(&hidden);
-	if (isnull || !hide(event, &hidden))
-		return NULL;
-	reading = ReadingBegin();
-	key = key_of(recorded_at, &reading);
 	if (key != NULL && HMAC(EVP_sha256(), VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key),
-							(unsigned char *) hidden.data, hidden.len, digest, NULL) == NULL)
+							(unsigned char *) hidden->data, hidden->len, digest, NULL) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute HMAC")));
@@ -145,6 +158,20 @@ pseudonym(TupleTableSlot *event, Hide hide)
 		return NULL;
 	(void) hex_encode((char *) digest, PSEUDONYM_LENGTH, hex);
 	return cstring_to_text_with_len(hex, sizeof(hex));
+}
+
+/*
+ * The pseudonym of what is to be hidden of an event, or NULL.
+ */
+static text *
+pseudonym_in(TupleTableSlot *event, Hide hide)
+{
+	StringInfoData hidden;
+	bool		isnull;
+	TimestampTz recorded_at = DatumGetTimestampTz(slot_getattr(event, AUDIT_RECORDED_AT, &isnull));
+
+	initStringInfo(&hidden);
+	return isnull || !hide(event, &hidden) ? NULL : pseudonym(year_of(recorded_at), &hidden);
 }
 
 /*
@@ -172,7 +199,7 @@ event_pseudonym(FunctionCallInfo fcinfo, Hide hide)
 		AuditCheckColumns(table);
 		slot = table_slot_create(table, NULL);
 		if (table_tuple_fetch_row_version(table, row, GetActiveSnapshot(), slot))
-			result = pseudonym(slot, hide);
+			result = pseudonym_in(slot, hide);
 		ExecDropSingleTupleTableSlot(slot);
 	}
 	table_close(table, AccessShareLock);
@@ -197,4 +224,27 @@ Datum
 cpis_event_worker(PG_FUNCTION_ARGS)
 {
 	return event_pseudonym(fcinfo, hide_worker);
+}
+
+/*
+ * cpis_pseudonym(nhs_number, year) -> text: under which pseudonym analysts see the person in the
+ * events of a year (UTC), by default the present one; NULL where the year has no key.  42501, and
+ * recorded, for who is no steward; 22004 without a number.
+ */
+Datum
+cpis_pseudonym(PG_FUNCTION_ARGS)
+{
+	int			year = PG_ARGISNULL(1) ? year_of(GetCurrentTimestamp()) : PG_GETARG_INT32(1);
+	StringInfoData hidden;
+	text	   *result;
+
+	if (PG_ARGISNULL(0))
+		ArgumentRaise(ERRCODE_NULL_VALUE_NOT_ALLOWED, "nhs_number", "must not be null");
+	TrailReadPerson("cpis_pseudonym", PG_GETARG_INT32(0));
+	initStringInfo(&hidden);
+	append_person(&hidden, PG_GETARG_INT32(0));
+	result = pseudonym(year, &hidden);
+	if (result == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(result);
 }

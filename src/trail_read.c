@@ -11,6 +11,8 @@
  * above whatever the view is planned as.  What the caller adds to the query is evaluated
  * after it.
  *
+ * A function for stewards that tells something of one person calls TrailReadPerson() first.
+ *
  * Where nothing can be recorded, as on a standby, the read fails.  Nothing is locked.
  *
  *-------------------------------------------------------------------------
@@ -49,6 +51,21 @@ TrailReadRecord(const char *view, const char *whose)
 }
 
 /*
+ * Record that the role in force is refused something, and raise the error; "refused" is the event,
+ * and "kind" and "name" are what it is.
+ */
+static void
+refuse(AuditEvent *refused, const char *kind, const char *name)
+{
+	strlcpy(refused->outcome, "refused", sizeof(refused->outcome));
+	RecordEvent(refused, QUEUE_REFUSALS);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to read %s \"%s\"", kind, name),
+			 errdetail("The refusal is recorded in the audit trail.")));
+}
+
+/*
  * Refuse a view to the role in force, and record that.
  */
 void
@@ -58,13 +75,27 @@ TrailReadRefuse(const char *view)
 
 	RequestCheckCallable("a query of recorded views");
 	AuditEventInit(&event, READ_ACTION);
-	strlcpy(event.outcome, "refused", sizeof(event.outcome));
 	snprintf(event.detail, sizeof(event.detail), "not entitled to read cpis.%s", view);
-	RecordEvent(&event, QUEUE_REFUSALS);
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to read view \"%s\"", view),
-			 errdetail("The refusal is recorded in the audit trail.")));
+	refuse(&event, "view", view);
+}
+
+/*
+ * Record that this function tells a steward something of a person, or refuse it to who is none.
+ */
+void
+TrailReadPerson(const char *function, int32 nhs_number)
+{
+	AuditEvent	event;
+
+	RequestCheckCallable(psprintf("%s()", function));
+	AuditEventInit(&event, READ_ACTION);
+	event.has_nhs_number = true;
+	event.nhs_number = nhs_number;
+	snprintf(event.detail, sizeof(event.detail), "%s()", function);
+	if (!EntitledAsSteward())
+		refuse(&event, "function", function);
+	strlcpy(event.outcome, "done", sizeof(event.outcome));
+	RecordEvent(&event, QUEUE_CHANGES);
 }
 
 /*

@@ -10,5 +10,6 @@
 
 extern void TrailReadRecord(const char *view, const char *whose);
 extern void TrailReadRefuse(const char *view);
+extern void TrailReadPerson(const char *function, int32 nhs_number);
 
 #endif							/* CPIS_TRAIL_READ_H */

@@ -77,6 +77,17 @@ SELECT is(sees('views_analyst', query), expected, query) FROM (VALUES
 	('SELECT count(*) FROM cpis.pseudonym_key', '42501 | '), ('SELECT cpis.event_person(''cpis.plan''::regclass, ''(0,1)'')', 'null | '), ('SELECT cpis.event_person(''cpis.notification''::regclass, ''(0,1)'')', 'null | '),
 	('SELECT cpis.event_person(''cpis.audit_event''::regclass, ''(0,1)'')', 'null | '), ('SELECT cpis.event_person(0, ''(0,1)'')', 'null | '),
 	('SELECT count(cpis.event_person(c.oid, ''(4000000,1)'')) || '' '' || count(cpis.event_worker(c.oid, ''(0,0)'')) FROM pg_class c WHERE relname LIKE ''audit_event%''', '0 0 | ')) AS v (query, expected);
+-- Whose pseudonym that is, a steward may ask, and is recorded; an analyst may not.
+SELECT is(sees('views_steward', 'SELECT cpis_pseudonym(child(1))'), (SELECT DISTINCT cpis.event_person(e.tableoid, e.ctid) FROM cpis.audit_event e WHERE e.organisation LIKE 'RV_' AND e.nhs_number = child(1)) || ' | read done cpis_pseudonym()', 'the pseudonym of a number');
+SELECT is((SELECT nhs_number FROM cpis.audit_event WHERE detail = 'cpis_pseudonym()' ORDER BY event_id DESC LIMIT 1), child(1), 'of whom it was asked is recorded');
+SELECT is(sees(role, query), expected, role || ' ' || query) FROM (VALUES
+	('views_steward', 'SELECT cpis_pseudonym(child(1), extract(year FROM now() AT TIME ZONE ''UTC'')::integer) = cpis_pseudonym(child(1))', 'true | read done cpis_pseudonym(); read done cpis_pseudonym()'),
+	('views_steward', 'SELECT cpis_pseudonym(child(1), 1999)', 'null | read done cpis_pseudonym()'), ('views_steward', 'SELECT cpis_pseudonym(child(1), -2147483648)', 'null | read done cpis_pseudonym()'),
+	('views_steward', 'SELECT cpis_pseudonym(NULL)', '22004 | '), ('views_analyst', 'SELECT cpis_pseudonym(child(1))', '42501 | '),
+	('views_app', 'SELECT cpis_pseudonym(child(1))', '42501 | '), ('views_one', 'SELECT cpis_pseudonym(child(1))', '42501 | ')) AS v (role, query, expected);
+GRANT EXECUTE ON FUNCTION cpis_pseudonym TO views_app;
+SELECT is(sees('views_app', 'SELECT cpis_pseudonym(child(1))'), '42501 | read refused cpis_pseudonym()', 'who was granted it and is no steward is refused, recorded');
+REVOKE EXECUTE ON FUNCTION cpis_pseudonym FROM views_app;
 BEGIN;
 DELETE FROM cpis.pseudonym_key;
 SELECT is(sees('views_analyst', 'SELECT count(*) > 0 AND count(person) + count(worker) = 0 FROM cpis.analyst_event'), 'true | ', 'without the year''s key there are no pseudonyms');

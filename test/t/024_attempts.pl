@@ -66,7 +66,7 @@ my %may_call = (
 	authority => [qw(cpis_submission_open cpis_submission_apply cpis_submission_answer cpis_plan_put cpis_plan_end cpis_notifications cpis_notifications_acknowledge),
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
 	analyst => [qw(cpis.event_person cpis.event_worker cpis.attendance_of_month cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention)],
-	steward => [qw(cpis_hold_place cpis_hold_release cpis.record_read)]);
+	steward => [qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym)]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an
 # error, in which nothing is hidden that must be; 'any' for either.
@@ -121,6 +121,7 @@ my @all = (
 	[ "SELECT * FROM cpis_submission_answer(1)", '42501', authority => '22023' ],
 	[ "SELECT cpis_hold_place('x', nhs_number => nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "SELECT cpis_hold_release(1, 'x')", '42501', steward => '22023' ],
+	[ "SELECT cpis_pseudonym(nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "CALL cpis_purge()", '42501' ],
 	[ "SELECT cpis_scope_grant(current_user, organisation => 'RYY')", '42501' ],
 	[ "SELECT cpis_scope_grant(current_user, local_authority => 'E06000002')", '42501' ],
