@@ -51,6 +51,7 @@ OBJS = \
 	src/plan_term.o \
 	src/policy.o \
 	src/proof.o \
+	src/provider_setting.o \
 	src/pseudonym.o \
 	src/purge.o \
 	src/purge_batch.o \
@@ -106,6 +107,7 @@ SQL = \
 	sql/direct_read.sql \
 	sql/lookup.sql \
 	sql/scope.sql \
+	sql/implementation.sql \
 	sql/number.sql \
 	sql/notice.sql \
 	sql/submission.sql \

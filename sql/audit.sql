@@ -47,7 +47,7 @@ ALTER TABLE cpis.audit_event ENABLE ALWAYS TRIGGER append_only;
 COMMENT ON TABLE cpis.audit_event IS 'audit trail: one row for everything that somebody did, by month, append-only';
 COMMENT ON COLUMN cpis.audit_event.event_id IS 'number of the event, from 0 without gaps; the order of the trail';
 COMMENT ON COLUMN cpis.audit_event.recorded_at IS 'when the writer recorded the event, by its clock';
-COMMENT ON COLUMN cpis.audit_event.action IS 'what was done: lookup, flag; read, direct_read; submission, rejection, number, scope; removal, correction, hold, retention, purge; notices where somebody was refused them; key where the keys that sign checkpoints change';
+COMMENT ON COLUMN cpis.audit_event.action IS 'what was done: lookup, flag; read, direct_read; submission, rejection, number, scope, go_live; removal, correction, hold, retention, purge; notices where somebody was refused them; key where the keys that sign checkpoints change';
 COMMENT ON COLUMN cpis.audit_event.outcome IS 'found, not_found, refused or done';
 COMMENT ON COLUMN cpis.audit_event.nhs_number IS 'person asked about';
 COMMENT ON COLUMN cpis.audit_event.worker_name IS 'name of the healthcare worker, as given by the caller';

@@ -24,7 +24,7 @@ BEGIN ATOMIC
 			('cpis.retention_policy'::regclass, 'retention_policy', 'own'), ('cpis.plan_tally'::regclass, 'plan_tally', 'own'),
 			('cpis.hold'::regclass, 'hold', 'own'), ('cpis.purge_switch'::regclass, 'purge_switch', 'own'),
 			('cpis.submission'::regclass, 'submission', 'own'), ('cpis.submission_record'::regclass, 'submission_record', 'sent'),
-			('cpis.role_scope'::regclass, 'role_scope', 'own'), ('cpis.inactive_number'::regclass, 'inactive_number', 'own'),
+			('cpis.role_scope'::regclass, 'role_scope', 'own'), ('cpis.provider_setting'::regclass, 'provider_setting', 'own'), ('cpis.inactive_number'::regclass, 'inactive_number', 'own'),
 			('cpis.acknowledgement'::regclass, 'acknowledgement', 'appended'),
 			('cpis.removal'::regclass, 'removal', 'appended'), ('cpis.correction'::regclass, 'correction', 'appended'),
 			('cpis.removed_month'::regclass, 'removed_month', 'appended'), ('cpis.event_count'::regclass, 'event_count', 'appended'),
@@ -53,6 +53,7 @@ BEGIN ATOMIC
 		UNION ALL
 		VALUES ('cpis.retention_policy'::regclass::oid, 'retention_policy', 'reference_changed', 'reference_changed', 29),
 			('cpis.role_scope'::regclass, 'role_scope', 'reference_changed', 'reference_changed', 29),
+			('cpis.provider_setting'::regclass, 'provider_setting', 'reference_changed', 'reference_changed', 29),
 			('cpis.pseudonym_key'::regclass, 'pseudonym_key', 'reference_changed', 'reference_changed', 29)
 	)
 	SELECT format('trigger "%s" of table "%s" is missing, disabled or another one', g.trigger, g.name)
@@ -130,7 +131,7 @@ CREATE FUNCTION cpis.retention_events(
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT a.event_id, a.recorded_at, a.action, a.detail, a.nhs_number FROM cpis.audit_event a
-	WHERE a.action IN ('removal', 'retention', 'hold', 'correction', 'purge', 'submission', 'scope', 'number')
+	WHERE a.action IN ('removal', 'retention', 'hold', 'correction', 'purge', 'submission', 'scope', 'number', 'go_live')
 	UNION ALL
 	SELECT k.event_id, k.recorded_at, k.action, k.detail, NULL FROM ONLY cpis.kept_event k;
 END;
@@ -233,9 +234,9 @@ BEGIN ATOMIC
 	SELECT format('not all events of month %s that should have been kept are there', m.month), m.event_id, false
 	FROM ONLY cpis.removed_month m
 	WHERE (SELECT COALESCE(sum(c.events), 0) FROM ONLY cpis.event_count c
-		   WHERE c.month = m.month AND c.action IN ('key', 'purge', 'removal', 'retention', 'scope'))
+		   WHERE c.month = m.month AND c.action IN ('key', 'purge', 'removal', 'retention', 'scope', 'go_live'))
 		<> (SELECT count(*) FROM ONLY cpis.kept_event k
-			WHERE k.event_id BETWEEN m.first_event AND m.last_event AND k.action IN ('key', 'purge', 'removal', 'retention', 'scope'))
+			WHERE k.event_id BETWEEN m.first_event AND m.last_event AND k.action IN ('key', 'purge', 'removal', 'retention', 'scope', 'go_live'))
 	UNION ALL
 	-- Events that were kept against the ledger, and what their columns say against their bytes.
 	SELECT 'the event that was kept is not the one in the ledger', k.event_id, false
@@ -340,14 +341,14 @@ REVOKE ALL ON FUNCTION cpis.reconcile_acts() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.reconcile_acts() IS 'terms, holds, corrections and switches that do not agree with the events that set them';
 
 /*
- * Submissions, scopes and inactive numbers against the events that recorded them.
+ * Submissions, scopes, care settings and inactive numbers against the events that recorded them.
  */
 CREATE FUNCTION cpis.reconcile_submissions(OUT problem text, OUT event_id bigint, OUT uncommitted boolean) RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	WITH event AS MATERIALIZED (
 		SELECT e.event_id, e.recorded_at, e.action, e.detail, e.nhs_number FROM cpis.retention_events() e
-		WHERE e.action IN ('submission', 'scope', 'number') AND NOT starts_with(e.detail, 'not entitled')
+		WHERE e.action IN ('submission', 'scope', 'number', 'go_live') AND NOT starts_with(e.detail, 'not entitled')
 	), first (event_id) AS (
 		SELECT COALESCE(max(r.last_event) + 1, 0) FROM ONLY cpis.removed_month r
 	), answered AS (
@@ -364,6 +365,12 @@ BEGIN ATOMIC
 			concat(CASE WHEN s.may_read_silently THEN ', reading silently' END, CASE WHEN s.may_act_as_device THEN ', acting as device' END,
 				   ', up to ' || s.max_lookups_per_minute || ' look-ups a minute') AS rights
 		FROM ONLY cpis.role_scope s
+	), setting AS (
+		-- In the words of src/provider_setting.c.
+		SELECT s.code, s.set_at, s.event_id,
+			concat(s.code, ': access ', COALESCE(s.access_way, 'unknown'), ', due ' || to_char(s.go_live_due_on, 'YYYY-MM-DD'),
+				   ', live from ' || to_char(s.live_from, 'YYYY-MM-DD'), ', live until ' || to_char(s.live_until, 'YYYY-MM-DD')) AS detail
+		FROM ONLY cpis.provider_setting s
 	)
 	SELECT format('nothing has recorded that submission %s was answered so', a.submission_id), a.event_id, false
 	FROM answered a
@@ -409,6 +416,21 @@ BEGIN ATOMIC
 					   WHERE e.detail IN (format('granted%s for %s: role %s', s.rights, s.whom, s.role_name),
 										  format('revoked for %s: role %s', s.whom, s.role_name)))
 	UNION ALL
+	SELECT format('nothing has recorded that the care setting goes live so: %s', s.detail), s.event_id, false
+	FROM setting s
+	WHERE NOT EXISTS (
+		SELECT FROM event e
+		WHERE e.event_id = s.event_id AND e.action = 'go_live' AND e.recorded_at = s.set_at AND e.detail = s.detail)
+	UNION ALL
+	SELECT format('a care setting does not go live as announced: %s', e.detail), e.event_id, true
+	FROM event e
+	WHERE e.action = 'go_live'
+		AND NOT EXISTS (SELECT FROM event o WHERE o.action = 'go_live' AND o.event_id > e.event_id
+						AND split_part(o.detail, ':', 1) = split_part(e.detail, ':', 1))
+		AND NOT EXISTS (SELECT FROM setting s WHERE s.event_id = e.event_id)
+		AND (e.detail <> split_part(e.detail, ':', 1) || ': no record'
+			 OR EXISTS (SELECT FROM setting s WHERE s.code = split_part(e.detail, ':', 1)))
+	UNION ALL
 	SELECT 'nothing has recorded that an NHS number is inactive', i.event_id, false
 	FROM ONLY cpis.inactive_number i CROSS JOIN first
 	WHERE i.event_id >= first.event_id
@@ -430,7 +452,7 @@ BEGIN ATOMIC
 					  WHERE n.local_authority = k.local_authority AND n.notification_no = k.acknowledged);
 END;
 REVOKE ALL ON FUNCTION cpis.reconcile_submissions() FROM PUBLIC;
-COMMENT ON FUNCTION cpis.reconcile_submissions() IS 'submissions, scopes, inactive numbers and acknowledgements that do not agree with what was recorded';
+COMMENT ON FUNCTION cpis.reconcile_submissions() IS 'submissions, scopes, care settings, inactive numbers and acknowledgements that do not agree with what was recorded';
 
 CREATE FUNCTION cpis_retention_reconcile(
 	OUT problem text,

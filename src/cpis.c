@@ -21,6 +21,7 @@
 #include "log_guard.h"
 #include "miscadmin.h"
 #include "own_function.h"
+#include "provider_setting.h"
 #include "purge_worker.h"
 #include "queue.h"
 #include "storage/ipc.h"
@@ -135,6 +136,13 @@ define_settings(void)
 							 &cpis_record_direct_reads,
 							 true,
 							 PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("cpis.require_go_live",
+							 "Are look-ups refused from care settings that have no record of going live?",
+							 "Those whose record says that they are not live are refused anyhow.",
+							 &cpis_require_go_live,
+							 false,
+							 PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	MarkGUCPrefixReserved("cpis");
 }

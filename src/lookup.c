@@ -32,6 +32,7 @@
 #include "miscadmin.h"
 #include "mod11.h"
 #include "pgstat.h"
+#include "provider_setting.h"
 #include "register.h"
 #include "request.h"
 #include "utils/builtins.h"
@@ -117,6 +118,16 @@ static const Refusal unknown_care_setting = {
 	"care setting does not exist",
 	"See table cpis.care_setting."
 };
+static const Refusal not_live = {
+	ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "care setting is not live",
+	"the care setting of the organisation is not live",
+	"See table cpis.provider_setting."
+};
+static const Refusal no_go_live = {
+	ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "care setting has no record of going live",
+	"the care setting of the organisation has no record of going live",
+	"See cpis_provider_setting_set() and the setting cpis.require_go_live."
+};
 static const Refusal too_many_plans = {
 	ERRCODE_INVALID_PARAMETER_VALUE, "too many plans",
 	"more plans are held for one NHS number than can be disclosed",
@@ -195,12 +206,33 @@ take_arguments(FunctionCallInfo fcinfo, AuditEvent *event, Asked *asked)
 }
 
 /*
+ * Why the care setting cannot look up, or NULL.
+ */
+static const Refusal *
+entitle_setting(const AuditEvent *event, const Reading *reading)
+{
+	if (!RegisterHasCareSetting(event->care_setting, reading))
+		return &unknown_care_setting;
+	switch (ProviderSettingFind(event->organisation, event->care_setting, DayToday(), reading))
+	{
+		case PROVIDER_SETTING_NOT_LIVE:
+			return &not_live;
+		case PROVIDER_SETTING_WITHOUT_RECORD:
+			return cpis_require_go_live ? &no_go_live : NULL;
+		case PROVIDER_SETTING_LIVE:
+			break;
+	}
+	return NULL;
+}
+
+/*
  * Why the look-up is refused, or NULL.
  */
 static const Refusal *
 entitle(const AuditEvent *event, const Asked *asked, const Reading *reading)
 {
 	ScopeRights rights;
+	const Refusal *refusal;
 
 	if (!EntitledToLookUp())
 		return &not_entitled;
@@ -212,8 +244,9 @@ entitle(const AuditEvent *event, const Asked *asked, const Reading *reading)
 		return &silent_not_entitled;
 	if (asked->by_device && !rights.may_act_as_device)
 		return &device_not_entitled;
-	if (!RegisterHasCareSetting(event->care_setting, reading))
-		return &unknown_care_setting;
+	refusal = entitle_setting(event, reading);
+	if (refusal != NULL)
+		return refusal;
 	if (mod11_is_placeholder(event->nhs_number))
 		return &placeholder_number;
 	/* Last, so that what is refused anyhow does not count. */

@@ -3,10 +3,10 @@
  * reference.c
  *	  Rows of the reference tables, kept from one look-up to the next.
  *
- * Authorities, organisations, care settings, kinds of plan and policies are read by each
- * look-up, keys of pseudonyms for each row that an analyst sees, and they hardly ever
- * change.  A process keeps the rows that it has read
- * until the relation cache says that one of the tables has changed.  Plain
+ * Authorities, organisations, care settings, those of providers, kinds of plan and policies
+ * are read by each look-up, keys of pseudonyms for each row that an analyst sees, and they
+ * hardly ever change.  A process keeps the rows that it has read until the relation cache
+ * says that one of the tables has changed.  Plain
  * INSERT, UPDATE and DELETE would not say so: the trigger function
  * cpis.reference_changed(), ENABLE ALWAYS on these tables, makes them.  As with
  * the system catalogs, whoever begins to read after a change was committed
@@ -20,7 +20,8 @@
  *	 be seen before the trigger has told of it;
  * - the table has the trigger, and it fires always: ALTER TABLE tells everybody
  *	 when that changes.
- * A row that is not there is not kept.
+ * That a row is not there is kept on the same conditions, in place of the second one if the
+ * transaction has changed nothing at all.
  *
  * All in memory of the process; nothing is locked.  An error while a row is
  * read leaves what is kept as it was.
@@ -32,6 +33,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "audit_event.h"
 #include "catalog/pg_collation.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
@@ -47,7 +49,7 @@
 PG_FUNCTION_INFO_V1(cpis_reference_changed);
 
 /* The longest code of a reference table, in bytes. */
-#define CODE_LENGTH 32
+#define CODE_LENGTH (ORGANISATION_LENGTH + 1 + CARE_SETTING_LENGTH)
 
 /* A generation that never comes. */
 #define NOT_KEPT PG_UINT64_MAX
@@ -64,7 +66,7 @@ typedef struct KeptKey
 typedef struct KeptRow
 {
 	KeptKey		key;
-	HeapTuple	tuple;
+	HeapTuple	tuple;			/* NULL: there is none */
 } KeptRow;
 
 static MemoryContext kept_context = NULL;
@@ -145,13 +147,13 @@ begin_generation(uint64 generation)
 }
 
 /*
- * Keep a copy of the row, and answer it.
+ * Keep a copy of the row, or that there is none, and answer it.
  */
 static HeapTuple
 keep(const KeptKey *key, HeapTuple tuple, TupleDesc descriptor)
 {
 	MemoryContext context = MemoryContextSwitchTo(kept_context);
-	HeapTuple	copy = heap_copytuple(tuple);
+	HeapTuple	copy = tuple == NULL ? NULL : heap_copytuple(tuple);
 	KeptRow    *row;
 	bool		found;
 
@@ -181,6 +183,8 @@ primary_key(CpisRelation table)
 			return CPIS_RETENTION_POLICY_PKEY;
 		case CPIS_PSEUDONYM_KEY:
 			return CPIS_PSEUDONYM_KEY_PKEY;
+		case CPIS_PROVIDER_SETTING:
+			return CPIS_PROVIDER_SETTING_PKEY;
 		default:
 			elog(ERROR, "relation %d is not a reference table", table);
 	}
@@ -203,14 +207,15 @@ ReferenceChangesAreTold(Relation relation)
 }
 
 /*
- * May the row be kept?
+ * May the row be kept, or, where that is NULL, that there is none?
  */
 static bool
 may_keep(const Reading *reading, Relation relation, HeapTuple tuple)
 {
 	return reading->generation == CpisGeneration() &&
 		reading->generation == kept_generation &&
-		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)) &&
+		(tuple == NULL ? !TransactionIdIsValid(GetTopTransactionIdIfAny()) :
+		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data))) &&
 		ReferenceChangesAreTold(relation);
 }
 
@@ -233,18 +238,15 @@ read_row(const Reading *reading, const KeptKey *key, TupleDesc *descriptor)
 							  CpisRelationOid(primary_key(key->table)), true,
 							  reading->snapshot, 1, &scan_key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	if (may_keep(reading, relation, tuple))
 	{
-		if (may_keep(reading, relation, tuple))
-		{
-			tuple = keep(key, tuple, RelationGetDescr(relation));
-			*descriptor = kept_descriptors[key->table];
-		}
-		else
-		{
-			tuple = heap_copytuple(tuple);
-			*descriptor = CreateTupleDescCopy(RelationGetDescr(relation));
-		}
+		tuple = keep(key, tuple, RelationGetDescr(relation));
+		*descriptor = kept_descriptors[key->table];
+	}
+	else if (HeapTupleIsValid(tuple))
+	{
+		tuple = heap_copytuple(tuple);
+		*descriptor = CreateTupleDescCopy(RelationGetDescr(relation));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);

@@ -282,7 +282,7 @@ keep(const Month *due)
 	(void) OwnChangeExecute(&change,
 							psprintf("INSERT INTO cpis.kept_event (event_id, recorded_at, action, detail, event_bytes)"
 									 " SELECT event_id, recorded_at, action, detail, cpis.event_bytes(event_id)"
-									 " FROM cpis.%s WHERE action IN ('key', 'purge', 'removal', 'retention', 'scope')"
+									 " FROM cpis.%s WHERE action IN ('key', 'purge', 'removal', 'retention', 'scope', 'go_live')"
 									 " OR (action IN ('hold', 'submission') AND nhs_number IS NULL)", table),
 							0, NULL, NULL, NULL, NULL);
 	/* Notices of it may have been acknowledged since its events were. */

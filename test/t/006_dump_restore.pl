@@ -34,6 +34,13 @@ sub make_trail
 		q{SELECT event_id FROM cpis_lookup(nhs_number_synthetic(9), 'Zoë "O''Brien", \N', 'RXX', 'nhs_111',
 			'id;7', 'Nurse €', repeat('x', 64), '日本 ', 'every column')});
 	is($node->safe_psql($database, 'SELECT count(*) FROM cpis.audit_event'), 25, 'a trail was made');
+	$node->safe_psql($database, q{
+		INSERT INTO cpis.provider VALUES ('RXX', 'E06000001', 'A Champion');
+		INSERT INTO cpis.provider_step VALUES ('RXX', 'training', '2026-01-01', '2026-01-02', 'well');
+		INSERT INTO cpis.group_member VALUES ('RXX', 'clinical', 'A Clinician', '2026-01-01');
+		INSERT INTO cpis.escalation (organisation, accountable_officer, reason) VALUES ('RXX', 'An Officer', 'late');
+		INSERT INTO cpis.provider_risk (organisation, risk) VALUES ('RXX', 'no network');
+		SELECT cpis_provider_setting_set('RXX', 'dentistry', 'integrated', '2026-01-01', '2026-01-02', '2026-01-03')});
 	$node->poll_query_until($database,
 		q{SELECT count(*) >= 2 FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass})
 	  or die 'the writer has not made two months';
@@ -49,6 +56,14 @@ sub content
 		COPY (SELECT * FROM cpis.organisation ORDER BY code) TO STDOUT;
 		COPY (SELECT * FROM cpis.care_setting ORDER BY code) TO STDOUT;
 		COPY (SELECT * FROM cpis.plan_type ORDER BY code) TO STDOUT;
+		COPY (SELECT * FROM cpis.provider ORDER BY organisation) TO STDOUT;
+		COPY (SELECT * FROM cpis.provider_step ORDER BY organisation, step) TO STDOUT;
+		COPY (SELECT * FROM cpis.group_member ORDER BY organisation, name) TO STDOUT;
+		COPY (SELECT * FROM cpis.escalation ORDER BY escalation_id) TO STDOUT;
+		COPY (SELECT * FROM cpis.provider_risk ORDER BY risk_id) TO STDOUT;
+		COPY (SELECT last_value, is_called FROM cpis.escalation_escalation_id_seq) TO STDOUT;
+		COPY (SELECT last_value, is_called FROM cpis.provider_risk_risk_id_seq) TO STDOUT;
+		COPY (SELECT * FROM cpis.provider_setting ORDER BY code) TO STDOUT;
 		COPY (SELECT * FROM cpis.plan ORDER BY plan_id) TO STDOUT;
 		COPY (SELECT last_value, is_called FROM cpis.plan_plan_id_seq) TO STDOUT;
 		COPY (SELECT * FROM cpis.notification ORDER BY local_authority, notification_no) TO STDOUT;

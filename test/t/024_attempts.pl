@@ -38,11 +38,12 @@ answer("CREATE SCHEMA $_ AUTHORIZATION $_") foreach qw(outsider app builder auth
 my $event = answer("SELECT max(event_id) FROM cpis.audit_event");
 
 # What each may read, and what of that which is planted it may see there.
+my @implementation = map { "implementation_$_" } qw(setting overdue progress by_commissioner by_authority);
 my %readable = (
 	outsider => [], app => [], builder => [],
 	authority => [ map { "authority_$_" } qw(plan submission submission_record notification access) ],
-	analyst => [qw(analyst_event analyst_access_day analyst_access_month analyst_notice analyst_acknowledgement analyst_attendance analyst_submission analyst_answer analyst_removal)],
-	steward => [qw(steward_event steward_hold unusual_bulk unusual_misses unusual_hours unusual_distance)]);
+	analyst => [ qw(analyst_event analyst_access_day analyst_access_month analyst_notice analyst_acknowledgement analyst_attendance analyst_submission analyst_answer analyst_removal), @implementation ],
+	steward => [ qw(steward_event steward_hold unusual_bulk unusual_misses unusual_hours unusual_distance), @implementation ]);
 my %hidden = (
 	outsider => [ $number_one, $number_two, $worker, $reference ],
 	app => [ $worker, $reference ],
@@ -122,6 +123,9 @@ my @all = (
 	[ "SELECT cpis_hold_place('x', nhs_number => nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "SELECT cpis_hold_release(1, 'x')", '42501', steward => '22023' ],
 	[ "SELECT cpis_pseudonym(nhs_number_synthetic(501))", '42501', steward => '' ],
+	[ "SELECT cpis_provider_setting_set('RXX', 'camhs', live_from => '2026-01-01')", '42501' ],
+	[ "SELECT cpis_provider_setting_remove('RXX', 'camhs')", '42501' ],
+	[ "SET cpis.require_go_live = off", '42501' ],
 	[ "CALL cpis_purge()", '42501' ],
 	[ "SELECT cpis_scope_grant(current_user, organisation => 'RYY')", '42501' ],
 	[ "SELECT cpis_scope_grant(current_user, local_authority => 'E06000002')", '42501' ],
