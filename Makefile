@@ -117,6 +117,7 @@ SQL = \
 	sql/stat.sql \
 	sql/authority_view.sql \
 	sql/steward_view.sql \
+	sql/fhir.sql \
 	sql/unusual.sql \
 	sql/analyst_view.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql

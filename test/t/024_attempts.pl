@@ -62,12 +62,14 @@ my @internal = split /\n/, answer(q{
 	WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') AND p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
 		AND NOT EXISTS (SELECT FROM aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
 	ORDER BY 1});
+# What FHIR resources are put together with, which knows nothing but what it is given.
+my @fhir = map { "cpis.fhir_$_" } qw(time concept identified patient organisation plan_type care_team practitioner_role access entry agent agents details entities kind);
 my %may_call = (
-	outsider => [], app => [qw(cpis_lookup cpis_flag cpis_access_history)], builder => [qw(cpis_lookup cpis_flag cpis_access_history)],
+	outsider => [], app => [ qw(cpis_lookup cpis_flag cpis_access_history cpis_lookup_fhir), @fhir ], builder => [ qw(cpis_lookup cpis_flag cpis_access_history cpis_lookup_fhir), @fhir ],
 	authority => [qw(cpis_submission_open cpis_submission_apply cpis_submission_answer cpis_plan_put cpis_plan_end cpis_notifications cpis_notifications_acknowledge),
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
 	analyst => [qw(cpis.event_person cpis.event_worker cpis.attendance_of_month cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention)],
-	steward => [qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym)]);
+	steward => [ qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym cpis_fhir_audit_event), @fhir ]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an
 # error, in which nothing is hidden that must be; 'any' for either.
@@ -122,6 +124,10 @@ my @all = (
 	[ "SELECT * FROM cpis_submission_answer(1)", '42501', authority => '22023' ],
 	[ "SELECT cpis_hold_place('x', nhs_number => nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "SELECT cpis_hold_release(1, 'x')", '42501', steward => '22023' ],
+	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RXX', 'camhs')", '42501', app => '', builder => '' ],
+	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RYY', 'camhs')", '42501' ],
+	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RXX', 'camhs', notify => false)", '42501' ],
+	[ "SELECT cpis_fhir_audit_event($event)", '42501', steward => '' ],
 	[ "SELECT cpis_pseudonym(nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "SELECT cpis_provider_setting_set('RXX', 'camhs', live_from => '2026-01-01')", '42501' ],
 	[ "SELECT cpis_provider_setting_remove('RXX', 'camhs')", '42501' ],
