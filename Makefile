@@ -119,7 +119,8 @@ SQL = \
 	sql/steward_view.sql \
 	sql/fhir.sql \
 	sql/unusual.sql \
-	sql/analyst_view.sql
+	sql/analyst_view.sql \
+	sql/report.sql
 SCRIPT = $(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SCRIPT)
 

@@ -168,7 +168,41 @@ COMMENT ON COLUMN cpis.analyst_removal.local_authority_name IS 'its name; NULL w
 COMMENT ON COLUMN cpis.analyst_removal.removed IS 'how many';
 COMMENT ON COLUMN cpis.analyst_removal.latest_days IS 'how many days after it was due the latest of them went; 0: on the day';
 
+/*
+ * SECURITY DEFINER, for analysts read no plans.
+ */
+CREATE FUNCTION cpis.register_count(OUT plan_type text, OUT plan_type_name text, OUT children bigint) RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT t.code, t.name, CASE WHEN count(p.nhs_number) = 0 OR count(DISTINCT p.nhs_number) > 7 THEN (count(DISTINCT p.nhs_number) + 2) / 5 * 5 END
+	FROM cpis.plan_type t
+		CROSS JOIN (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)
+		LEFT JOIN cpis.plan p ON p.plan_type = t.code AND COALESCE(p.end_date >= today.day, true) AND COALESCE(p.delete_date > today.day, true)
+	GROUP BY t.code, t.name;
+END;
+REVOKE ALL ON FUNCTION cpis.register_count() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.register_count() IS 'what is behind view cpis.analyst_register';
+
+CREATE VIEW cpis.analyst_register WITH (security_barrier) AS
+	SELECT r.plan_type, r.plan_type_name, r.children FROM cpis.register_count() r;
+REVOKE ALL ON TABLE cpis.analyst_register FROM PUBLIC;
+GRANT SELECT ON TABLE cpis.analyst_register TO cpis_analyst;
+COMMENT ON VIEW cpis.analyst_register IS 'of how many children a plan runs today, by kind of plan; for cpis_analyst';
+COMMENT ON COLUMN cpis.analyst_register.plan_type IS 'kind of plan';
+COMMENT ON COLUMN cpis.analyst_register.plan_type_name IS 'its name';
+COMMENT ON COLUMN cpis.analyst_register.children IS 'so many children, of unborn ones mothers, have such a plan that has not ended, rounded to 5; NULL: 1 to 7';
+
+CREATE VIEW cpis.analyst_unusual WITH (security_barrier) AS
+	SELECT u.day, u.kind, u.cases, u.workers FROM cpis.unusual_summary u;
+REVOKE ALL ON TABLE cpis.analyst_unusual FROM PUBLIC;
+GRANT SELECT ON TABLE cpis.analyst_unusual TO cpis_analyst;
+COMMENT ON VIEW cpis.analyst_unusual IS 'how many unusual accesses stewards had to look at, counted once a day; for cpis_analyst';
+COMMENT ON COLUMN cpis.analyst_unusual.day IS 'day on which they were counted, in England';
+COMMENT ON COLUMN cpis.analyst_unusual.kind IS 'bulk, misses, hours or distance, as in the views cpis.unusual_bulk and so on';
+COMMENT ON COLUMN cpis.analyst_unusual.cases IS 'rows that the view had then, of the 31 days before';
+COMMENT ON COLUMN cpis.analyst_unusual.workers IS 'how many healthcare workers they were of';
+
 -- What shows how things are now, and nobody.
 GRANT SELECT ON TABLE cpis_stat_retention, cpis_stat_notification, cpis_notification_escalation, cpis_ledger_status TO cpis_analyst;
 GRANT EXECUTE ON FUNCTION cpis.stat_retention(), cpis.stat_notification(), cpis.notification_escalation(), cpis.ledger_status(),
-	cpis.attendance_of_month(date) TO cpis_analyst;
+	cpis.attendance_of_month(date), cpis.register_count() TO cpis_analyst;

@@ -31,7 +31,7 @@ BEGIN ATOMIC
 			('cpis.kept_event'::regclass, 'kept_event', 'appended'), ('cpis.direct_read_switch'::regclass, 'direct_read_switch', 'appended'),
 			('cpis.summary'::regclass, 'summary', 'appended'), ('cpis.access_summary'::regclass, 'access_summary', 'appended'), ('cpis.notice_summary'::regclass, 'notice_summary', 'appended'),
 			('cpis.attendance_summary'::regclass, 'attendance_summary', 'appended'), ('cpis.acknowledgement_summary'::regclass, 'acknowledgement_summary', 'appended'),
-			('cpis.answer_summary'::regclass, 'answer_summary', 'appended'),
+			('cpis.answer_summary'::regclass, 'answer_summary', 'appended'), ('cpis.unusual_summary'::regclass, 'unusual_summary', 'appended'),
 			('cpis.notification'::regclass, 'notification', 'trail'), ('cpis.ledger'::regclass, 'ledger', 'trail'),
 			('cpis.ledger_tile'::regclass, 'ledger_tile', 'trail'), ('cpis.checkpoint'::regclass, 'checkpoint', 'trail'),
 			('cpis.purge_failure'::regclass, 'purge_failure', 'owner'), ('cpis.pseudonym_key'::regclass, 'pseudonym_key', 'owner')

@@ -110,11 +110,25 @@ COMMENT ON COLUMN cpis.answer_summary.detail_code IS 'which rule was broken';
 COMMENT ON COLUMN cpis.answer_summary.field IS 'in which column';
 COMMENT ON COLUMN cpis.answer_summary.records IS 'how many records';
 
+CREATE TABLE cpis.unusual_summary (
+	day date NOT NULL,
+	kind text COLLATE "C" NOT NULL,
+	cases bigint NOT NULL,
+	workers bigint NOT NULL,
+	CONSTRAINT unusual_summary_pkey PRIMARY KEY (day, kind)
+);
+REVOKE ALL ON TABLE cpis.unusual_summary FROM PUBLIC;
+COMMENT ON TABLE cpis.unusual_summary IS 'how many unusual accesses there were, counted once a day, append-only';
+COMMENT ON COLUMN cpis.unusual_summary.day IS 'day on which they were counted, in England';
+COMMENT ON COLUMN cpis.unusual_summary.kind IS 'bulk, misses, hours or distance, as in the views cpis.unusual_bulk and so on';
+COMMENT ON COLUMN cpis.unusual_summary.cases IS 'rows that the view had then, of the 31 days before';
+COMMENT ON COLUMN cpis.unusual_summary.workers IS 'how many healthcare workers they were of';
+
 DO $$
 DECLARE
 	summary text;
 BEGIN
-	FOREACH summary IN ARRAY ARRAY['summary', 'access_summary', 'notice_summary', 'attendance_summary', 'acknowledgement_summary', 'answer_summary']
+	FOREACH summary IN ARRAY ARRAY['summary', 'access_summary', 'notice_summary', 'attendance_summary', 'acknowledgement_summary', 'answer_summary', 'unusual_summary']
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('cpis.%I', summary)::pg_catalog.regclass, '');
 		EXECUTE pg_catalog.format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.%I'

@@ -4,6 +4,9 @@
  *
  * A worker is known by the identifier that the application gave, else by the name, within an
  * organisation.  Hours are those of England.
+ *
+ * Each has a view of its own behind it, which is read to count them (sql/summary.sql); that
+ * has the same columns.
  */
 CREATE VIEW cpis.worker_access AS
 	SELECT e.event_id, e.recorded_at, e.recorded_at AT TIME ZONE 'Europe/London' AS local_time, e.outcome, e.nhs_number, e.organisation,
@@ -26,16 +29,17 @@ COMMENT ON COLUMN cpis.worker_access.notified_authority IS 'authorities notified
 COMMENT ON COLUMN cpis.worker_access.plan_ids IS 'plans disclosed, or whose presence was disclosed';
 
 -- More than 30 different people within one hour, by one worker, in the last 31 days.
+CREATE VIEW cpis.bulk_case AS
+	SELECT a.organisation, a.worker, max(a.worker_name) AS worker_name, a.session_role, date_trunc('hour', a.local_time) AS hour,
+		count(*) AS lookups, count(DISTINCT a.nhs_number) AS people, count(*) FILTER (WHERE a.outcome = 'found') AS found,
+		min(a.event_id) AS first_event, max(a.event_id) AS last_event
+	FROM cpis.worker_access a
+	WHERE a.recorded_at >= now() - interval '31 days'
+	GROUP BY a.organisation, a.worker, a.session_role, date_trunc('hour', a.local_time)
+	HAVING count(DISTINCT a.nhs_number) > 30;
 CREATE VIEW cpis.unusual_bulk WITH (security_barrier) AS
 	SELECT u.organisation, u.worker, u.worker_name, u.session_role, u.hour, u.lookups, u.people, u.found, u.first_event, u.last_event
-	FROM (
-		SELECT a.organisation, a.worker, max(a.worker_name) AS worker_name, a.session_role, date_trunc('hour', a.local_time) AS hour,
-			count(*) AS lookups, count(DISTINCT a.nhs_number) AS people, count(*) FILTER (WHERE a.outcome = 'found') AS found,
-			min(a.event_id) AS first_event, max(a.event_id) AS last_event
-		FROM cpis.worker_access a
-		WHERE a.recorded_at >= now() - interval '31 days'
-		GROUP BY a.organisation, a.worker, a.session_role, date_trunc('hour', a.local_time)
-		HAVING count(DISTINCT a.nhs_number) > 30) AS u
+	FROM cpis.bulk_case AS u
 	WHERE (SELECT cpis.record_read('unusual_bulk'));
 REVOKE ALL ON TABLE cpis.unusual_bulk FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.unusual_bulk TO cpis_steward;
@@ -55,20 +59,21 @@ COMMENT ON COLUMN cpis.unusual_bulk.last_event IS 'the last';
  * Most people have no plan, so misses in a row are what honest work looks like.  Whoever guesses
  * numbers is quick: 20 different numbers or more in a row without a plan, within ten minutes.
  */
+CREATE VIEW cpis.misses_case AS
+	SELECT r.organisation, r.worker, max(r.worker_name) AS worker_name, r.session_role, count(*) AS misses, count(DISTINCT r.nhs_number) AS people,
+		min(r.recorded_at) AS began_at, max(r.recorded_at) AS ended_at, min(r.event_id) AS first_event, max(r.event_id) AS last_event
+	FROM (
+		SELECT i.*, i.recorded_at - lag(i.recorded_at, 19) OVER (PARTITION BY i.organisation, i.worker, i.session_role, i.run ORDER BY i.event_id) AS took
+		FROM (
+			SELECT a.*, count(*) FILTER (WHERE a.outcome = 'found') OVER (PARTITION BY a.organisation, a.worker, a.session_role ORDER BY a.event_id) AS run
+			FROM cpis.worker_access a
+			WHERE a.recorded_at >= now() - interval '31 days') AS i
+		WHERE i.outcome = 'not_found') AS r
+	GROUP BY r.organisation, r.worker, r.session_role, r.run
+	HAVING count(DISTINCT r.nhs_number) >= 20 AND min(r.took) <= interval '10 minutes';
 CREATE VIEW cpis.unusual_misses WITH (security_barrier) AS
 	SELECT u.organisation, u.worker, u.worker_name, u.session_role, u.misses, u.people, u.began_at, u.ended_at, u.first_event, u.last_event
-	FROM (
-		SELECT r.organisation, r.worker, max(r.worker_name) AS worker_name, r.session_role, count(*) AS misses, count(DISTINCT r.nhs_number) AS people,
-			min(r.recorded_at) AS began_at, max(r.recorded_at) AS ended_at, min(r.event_id) AS first_event, max(r.event_id) AS last_event
-		FROM (
-			SELECT i.*, i.recorded_at - lag(i.recorded_at, 19) OVER (PARTITION BY i.organisation, i.worker, i.session_role, i.run ORDER BY i.event_id) AS took
-			FROM (
-				SELECT a.*, count(*) FILTER (WHERE a.outcome = 'found') OVER (PARTITION BY a.organisation, a.worker, a.session_role ORDER BY a.event_id) AS run
-				FROM cpis.worker_access a
-				WHERE a.recorded_at >= now() - interval '31 days') AS i
-			WHERE i.outcome = 'not_found') AS r
-		GROUP BY r.organisation, r.worker, r.session_role, r.run
-		HAVING count(DISTINCT r.nhs_number) >= 20 AND min(r.took) <= interval '10 minutes') AS u
+	FROM cpis.misses_case AS u
 	WHERE (SELECT cpis.record_read('unusual_misses'));
 REVOKE ALL ON TABLE cpis.unusual_misses FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.unusual_misses TO cpis_steward;
@@ -88,25 +93,26 @@ COMMENT ON COLUMN cpis.unusual_misses.last_event IS 'the last';
  * Against the worker's own pattern: of his accesses of the last 122 days, 50 or more, fewer than
  * 2 in 100 fall into this hour of the day, the one before or the one after.
  */
+CREATE VIEW cpis.hours_case AS
+	WITH by_hour AS (
+		SELECT a.organisation, a.worker, extract(hour FROM a.local_time)::integer AS hour, count(*) AS accesses
+		FROM cpis.worker_access a
+		WHERE a.recorded_at >= now() - interval '122 days'
+		GROUP BY a.organisation, a.worker, extract(hour FROM a.local_time)
+	), pattern AS (
+		SELECT h.organisation, h.worker, h.hour, sum(o.accesses)::bigint AS accesses,
+			-- One hour before and after: from 23 to 0, too.
+			(sum(o.accesses) FILTER (WHERE (o.hour - h.hour + 25) % 24 <= 2))::bigint AS about_this_hour
+		FROM by_hour h JOIN by_hour o ON o.organisation = h.organisation AND o.worker = h.worker
+		GROUP BY h.organisation, h.worker, h.hour
+	)
+	SELECT a.organisation, a.worker, a.worker_name, a.session_role, a.local_time, a.care_setting, p.accesses, p.about_this_hour, a.event_id
+	FROM cpis.worker_access a
+		JOIN pattern p ON p.organisation = a.organisation AND p.worker = a.worker AND p.hour = extract(hour FROM a.local_time)::integer
+	WHERE a.recorded_at >= now() - interval '31 days' AND p.accesses >= 50 AND p.about_this_hour * 50 < p.accesses;
 CREATE VIEW cpis.unusual_hours WITH (security_barrier) AS
 	SELECT u.organisation, u.worker, u.worker_name, u.session_role, u.local_time, u.care_setting, u.accesses, u.about_this_hour, u.event_id
-	FROM (
-		WITH by_hour AS (
-			SELECT a.organisation, a.worker, extract(hour FROM a.local_time)::integer AS hour, count(*) AS accesses
-			FROM cpis.worker_access a
-			WHERE a.recorded_at >= now() - interval '122 days'
-			GROUP BY a.organisation, a.worker, extract(hour FROM a.local_time)
-		), pattern AS (
-			SELECT h.organisation, h.worker, h.hour, sum(o.accesses)::bigint AS accesses,
-				-- One hour before and after: from 23 to 0, too.
-				(sum(o.accesses) FILTER (WHERE (o.hour - h.hour + 25) % 24 <= 2))::bigint AS about_this_hour
-			FROM by_hour h JOIN by_hour o ON o.organisation = h.organisation AND o.worker = h.worker
-			GROUP BY h.organisation, h.worker, h.hour
-		)
-		SELECT a.organisation, a.worker, a.worker_name, a.session_role, a.local_time, a.care_setting, p.accesses, p.about_this_hour, a.event_id
-		FROM cpis.worker_access a
-			JOIN pattern p ON p.organisation = a.organisation AND p.worker = a.worker AND p.hour = extract(hour FROM a.local_time)::integer
-		WHERE a.recorded_at >= now() - interval '31 days' AND p.accesses >= 50 AND p.about_this_hour * 50 < p.accesses) AS u
+	FROM cpis.hours_case AS u
 	WHERE (SELECT cpis.record_read('unusual_hours'));
 REVOKE ALL ON TABLE cpis.unusual_hours FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.unusual_hours TO cpis_steward;
@@ -125,24 +131,25 @@ COMMENT ON COLUMN cpis.unusual_hours.event_id IS 'number of the event';
  * Far is where an organisation hardly ever looks: of what it found in 122 days, 100 accesses or
  * more, fewer than 1 in 100 were of this authority.
  */
+CREATE VIEW cpis.distance_case AS
+	WITH led AS (
+		SELECT a.organisation, a.worker, a.worker_name, a.session_role, a.recorded_at, a.care_setting, a.event_id, t.local_authority
+		FROM cpis.worker_access a
+			-- Whom a look-up notified; of a flag or a silent look-up, whose plans they are.
+			CROSS JOIN LATERAL unnest(COALESCE(a.notified_authority,
+				ARRAY(SELECT DISTINCT p.local_authority FROM cpis.plan p WHERE p.plan_id = ANY (a.plan_ids)))) AS t (local_authority)
+		WHERE a.outcome = 'found' AND a.recorded_at >= now() - interval '122 days'
+	), share AS (
+		SELECT l.organisation, l.local_authority, count(*) AS of_authority, (sum(count(*)) OVER (PARTITION BY l.organisation))::bigint AS accesses
+		FROM led l
+		GROUP BY l.organisation, l.local_authority
+	)
+	SELECT l.organisation, l.worker, l.worker_name, l.session_role, l.recorded_at, l.care_setting, l.local_authority, s.accesses, s.of_authority, l.event_id
+	FROM led l JOIN share s ON s.organisation = l.organisation AND s.local_authority = l.local_authority
+	WHERE l.recorded_at >= now() - interval '31 days' AND s.accesses >= 100 AND s.of_authority * 100 < s.accesses;
 CREATE VIEW cpis.unusual_distance WITH (security_barrier) AS
 	SELECT u.organisation, u.worker, u.worker_name, u.session_role, u.recorded_at, u.care_setting, u.local_authority, u.accesses, u.of_authority, u.event_id
-	FROM (
-		WITH led AS (
-			SELECT a.organisation, a.worker, a.worker_name, a.session_role, a.recorded_at, a.care_setting, a.event_id, t.local_authority
-			FROM cpis.worker_access a
-				-- Whom a look-up notified; of a flag or a silent look-up, whose plans they are.
-				CROSS JOIN LATERAL unnest(COALESCE(a.notified_authority,
-					ARRAY(SELECT DISTINCT p.local_authority FROM cpis.plan p WHERE p.plan_id = ANY (a.plan_ids)))) AS t (local_authority)
-			WHERE a.outcome = 'found' AND a.recorded_at >= now() - interval '122 days'
-		), share AS (
-			SELECT l.organisation, l.local_authority, count(*) AS of_authority, (sum(count(*)) OVER (PARTITION BY l.organisation))::bigint AS accesses
-			FROM led l
-			GROUP BY l.organisation, l.local_authority
-		)
-		SELECT l.organisation, l.worker, l.worker_name, l.session_role, l.recorded_at, l.care_setting, l.local_authority, s.accesses, s.of_authority, l.event_id
-		FROM led l JOIN share s ON s.organisation = l.organisation AND s.local_authority = l.local_authority
-		WHERE l.recorded_at >= now() - interval '31 days' AND s.accesses >= 100 AND s.of_authority * 100 < s.accesses) AS u
+	FROM cpis.distance_case AS u
 	WHERE (SELECT cpis.record_read('unusual_distance'));
 REVOKE ALL ON TABLE cpis.unusual_distance FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.unusual_distance TO cpis_steward;
@@ -157,3 +164,23 @@ COMMENT ON COLUMN cpis.unusual_distance.local_authority IS 'authority of the pla
 COMMENT ON COLUMN cpis.unusual_distance.accesses IS 'accesses of the organisation in 122 days that found a plan, 100 or more; those with plans of several authorities count for each';
 COMMENT ON COLUMN cpis.unusual_distance.of_authority IS 'how many of them were of this authority: fewer than 1 in 100';
 COMMENT ON COLUMN cpis.unusual_distance.event_id IS 'number of the event';
+
+DO $$
+DECLARE
+	inner_column record;
+	inner_view text;
+BEGIN
+	FOREACH inner_view IN ARRAY ARRAY['bulk', 'misses', 'hours', 'distance']
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON TABLE cpis.%I FROM PUBLIC', inner_view || '_case');
+		EXECUTE pg_catalog.format('COMMENT ON VIEW cpis.%I IS %L', inner_view || '_case', 'what is behind cpis.unusual_' || inner_view);
+		FOR inner_column IN
+			SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS comment
+			FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = ('cpis.unusual_' || inner_view)::pg_catalog.regclass AND a.attnum > 0
+		LOOP
+			EXECUTE pg_catalog.format('COMMENT ON COLUMN cpis.%I.%I IS %L', inner_view || '_case', inner_column.attname, inner_column.comment);
+		END LOOP;
+	END LOOP;
+END
+$$;

@@ -71,6 +71,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_ATTENDANCE_SUMMARY] = "attendance_summary",
 	[CPIS_ACKNOWLEDGEMENT_SUMMARY] = "acknowledgement_summary",
 	[CPIS_ANSWER_SUMMARY] = "answer_summary",
+	[CPIS_UNUSUAL_SUMMARY] = "unusual_summary",
 	[CPIS_LOCAL_AUTHORITY_PKEY] = "local_authority_pkey",
 	[CPIS_ORGANISATION_PKEY] = "organisation_pkey",
 	[CPIS_CARE_SETTING_PKEY] = "care_setting_pkey",

@@ -117,8 +117,28 @@ SummariseAcknowledgements(void)
 }
 
 /*
+ * Count unusual accesses, once a day: it reads the events of months.
+ */
+static void
+summarise_unusual(void)
+{
+	append(CPIS_UNUSUAL_SUMMARY, NULL, 0,
+		   "INSERT INTO cpis.unusual_summary (day, kind, cases, workers)"
+		   " SELECT today.day, counted.kind, counted.cases, counted.workers"
+		   " FROM (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)"
+		   " CROSS JOIN LATERAL ("
+		   " SELECT 'bulk', count(*), count(DISTINCT (organisation, worker)) FROM cpis.bulk_case"
+		   " UNION ALL SELECT 'misses', count(*), count(DISTINCT (organisation, worker)) FROM cpis.misses_case"
+		   " UNION ALL SELECT 'hours', count(*), count(DISTINCT (organisation, worker)) FROM cpis.hours_case"
+		   " UNION ALL SELECT 'distance', count(*), count(DISTINCT (organisation, worker)) FROM cpis.distance_case)"
+		   " AS counted (kind, cases, workers)"
+		   " WHERE NOT EXISTS (SELECT FROM cpis.unusual_summary"
+		   " WHERE day >= (clock_timestamp() AT TIME ZONE 'Europe/London')::date)");
+}
+
+/*
  * Summarise events up to the end of a month; answers how many.  Where all are summarised that can be,
- * summarise the rest, acknowledgements and answers to submissions, and answer 0.
+ * summarise the rest, acknowledgements, answers to submissions and unusual accesses, and answer 0.
  */
 int64
 SummariseNext(void)
@@ -137,6 +157,7 @@ SummariseNext(void)
 	append(CPIS_ANSWER_SUMMARY, NULL, 0,
 		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
 		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission");
+	summarise_unusual();
 	return 0;
 }
 

@@ -52,14 +52,14 @@
 /* Views that record who reads them, or show nobody. */
 static const char *const views[] =
 {
-	"analyst_event", "analyst_access_day", "analyst_access_month", "analyst_notice", "analyst_acknowledgement", "analyst_attendance", "analyst_answer",
+	"analyst_event", "analyst_access_day", "analyst_access_month", "analyst_notice", "analyst_acknowledgement", "analyst_attendance", "analyst_answer", "analyst_register",
 	"steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
 };
 
 /* Views that are behind some of them. */
 static const char *const inner_views[] =
 {
-	"worker_access", "access_of_event", "notice_of_event", "lag_of_acknowledgement", "answer_of_submission",
+	"worker_access", "bulk_case", "misses_case", "hours_case", "distance_case", "access_of_event", "notice_of_event", "lag_of_acknowledgement", "answer_of_submission",
 };
 
 /*

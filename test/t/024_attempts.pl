@@ -124,7 +124,7 @@ my @all = (
 	[ "SELECT * FROM cpis_submission_answer(1)", '42501', authority => '22023' ],
 	[ "SELECT cpis_hold_place('x', nhs_number => nhs_number_synthetic(501))", '42501', steward => '' ],
 	[ "SELECT cpis_hold_release(1, 'x')", '42501', steward => '22023' ],
-	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RXX', 'camhs')", '42501', app => '', builder => '' ],
+	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RXX', 'camhs') -> 'total'", '42501', app => '', builder => '' ],
 	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RYY', 'camhs')", '42501' ],
 	[ "SELECT cpis_lookup_fhir(nhs_number_synthetic(501), 'A', 'RXX', 'camhs', notify => false)", '42501' ],
 	[ "SELECT cpis_fhir_audit_event($event)", '42501', steward => '' ],
