@@ -361,7 +361,7 @@ th:first-child { text-align: left; } tbody th { font-weight: 400; white-space: n
 	:root { color-scheme: light; --page: #ffffff; --ink: #000000; --quiet: #333333; --line: #999999; --fill: #005eb8; --track: #e3e9ef; --card: #ffffff; }
 	body { font-size: 9.5pt; } nav, .skip { display: none; } header, main, footer { padding: 0; max-width: none; }
 	.scroll { overflow: visible; } table { width: 100%; font-size: 8pt; min-width: 0; } th, td { padding: 0.15rem 0.35rem 0.15rem 0; } tbody th { min-width: 5rem; } .bar { width: 20%; min-width: 3rem; }
-	.charts { grid-template-columns: repeat(3, 1fr); gap: 0.5rem 1rem; } .figures { grid-template-columns: repeat(3, 1fr); gap: 0.5rem; }
+	.charts { grid-template-columns: repeat(2, 1fr); gap: 0.5rem 1rem; } .figures { grid-template-columns: repeat(3, 1fr); gap: 0.5rem; }
 	h2 { break-after: avoid; } figure, tr, .figures > div { break-inside: avoid; } thead { display: table-header-group; }
 	svg .fill, svg .track { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }

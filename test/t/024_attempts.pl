@@ -42,7 +42,7 @@ my @implementation = map { "implementation_$_" } qw(setting overdue progress by_
 my %readable = (
 	outsider => [], app => [], builder => [],
 	authority => [ map { "authority_$_" } qw(plan submission submission_record notification access) ],
-	analyst => [ qw(analyst_event analyst_access_day analyst_access_month analyst_notice analyst_acknowledgement analyst_attendance analyst_submission analyst_answer analyst_removal), @implementation ],
+	analyst => [ qw(analyst_event analyst_access_day analyst_access_month analyst_notice analyst_acknowledgement analyst_attendance analyst_submission analyst_answer analyst_removal analyst_register analyst_unusual), @implementation ],
 	steward => [ qw(steward_event steward_hold unusual_bulk unusual_misses unusual_hours unusual_distance), @implementation ]);
 my %hidden = (
 	outsider => [ $number_one, $number_two, $worker, $reference ],
@@ -56,7 +56,7 @@ my @relations = split /\n/, answer(q{SELECT relname || ' ' || relkind::text FROM
 my @toast = split /\n/, answer(q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid IN ('cpis.plan'::regclass, 'cpis.submission_record'::regclass) AND reltoastrelid <> 0});
 my @internal = split /\n/, answer(q{
 	-- Arguments that the planner does not know, or it would not ask whether a strict function may be called.
-	SELECT format('SELECT %s(%s) FROM (SELECT %s OFFSET 0) AS v', p.oid::regproc, (SELECT string_agg('v.a' || n, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)),
+	SELECT format('SELECT %s(%s) FROM (SELECT %s OFFSET 0) AS v', p.oid::regproc, (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'v.a' || n, ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)),
 		COALESCE((SELECT string_agg(format('NULL::%s AS a%s', format_type(type, NULL), n), ', ' ORDER BY n) FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n)), '1'))
 	FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 	WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'cpis') AND p.prokind = 'f' AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
@@ -68,7 +68,8 @@ my %may_call = (
 	outsider => [], app => [ qw(cpis_lookup cpis_flag cpis_access_history cpis_lookup_fhir), @fhir ], builder => [ qw(cpis_lookup cpis_flag cpis_access_history cpis_lookup_fhir), @fhir ],
 	authority => [qw(cpis_submission_open cpis_submission_apply cpis_submission_answer cpis_plan_put cpis_plan_end cpis_notifications cpis_notifications_acknowledge),
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
-	analyst => [qw(cpis.event_person cpis.event_worker cpis.attendance_of_month cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention)],
+	analyst => [ qw(cpis.event_person cpis.event_worker cpis.attendance_of_month cpis.register_count cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention cpis_report cpis.html),
+		map { "cpis.report_$_" } qw(number percent day lag row table bar chart section steps settings organisations headlines accesses notices attendance submissions implementation retention ledger unusual style) ],
 	steward => [ qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym cpis_fhir_audit_event), @fhir ]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an

@@ -117,6 +117,10 @@ agree('with acknowledgements and submissions');
 set_clock('2024-01-11 00:00:00');
 cmp_ok(answer('SELECT cpis_summarise()'), '>', 490, 'the next day, yesterday is summarised');
 is(answer('SELECT cpis_summarise()'), 0, 'once');
+my @unusual = map { answer("SELECT '$_ ' || count(*) || ' ' || count(DISTINCT (organisation, worker)) FROM cpis.unusual_$_") } qw(bulk distance hours misses);
+is(answer("SELECT string_agg(kind || ' ' || cases || ' ' || workers, ', ' ORDER BY kind) FROM cpis.analyst_unusual WHERE day = '2024-01-11'"), join(', ', @unusual), 'unusual accesses are counted as stewards see them');
+like($unusual[0], qr/^bulk [1-9]/, 'there are some');
+is(answer('SELECT count(*) FROM cpis.analyst_unusual'), 8, 'once a day');
 is(answer('SELECT count(*) FROM cpis.attendance_summary'), 0, 'a month is not before it is over');
 agree('summarised');
 look_up(20, 30, 'RYY', 'emergency_department');
@@ -149,7 +153,7 @@ is(answer("SELECT string_agg(concat_ws(' ', month, kind, local_authority, remove
 
 # Nobody counts otherwise, whatever he was granted.
 answer('CREATE ROLE meddler LOGIN; GRANT USAGE ON SCHEMA cpis TO meddler; GRANT ALL ON ALL TABLES IN SCHEMA cpis TO meddler');
-foreach my $table (qw(summary access_summary notice_summary attendance_summary acknowledgement_summary answer_summary))
+foreach my $table (qw(summary access_summary notice_summary attendance_summary acknowledgement_summary answer_summary unusual_summary))
 {
 	foreach my $command ("DELETE FROM cpis.$table", "TRUNCATE cpis.$table", "INSERT INTO cpis.$table SELECT * FROM cpis.$table LIMIT 1")
 	{

@@ -1,0 +1,118 @@
+# cpis_report() in a real browser: it renders at all widths, light, dark and in print, with nothing on
+# the console, nothing fetched, nothing overlapping or cut off, and nothing found by axe.  Its numbers
+# are those of the views, and what stands in the database stays text.
+
+use strict;
+use warnings;
+
+use CpisTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TestClock;
+use WebTest;
+
+my $node = new_clocked_server('report', '2026-01-05 09:00:00');
+my $folder = PostgreSQL::Test::Utils::tempdir;
+my $hostile = q{<script>alert("x")</script>&<img src=//h/x>};
+
+sub answer
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+# The report on these days, as an analyst has it.
+sub report
+{
+	my ($from, $to) = @_;
+	return $node->safe_psql('postgres', "SELECT cpis_report('$from', '$to')", extra_params => [ '-U', 'counts' ]);
+}
+
+# Look at a page, which is to show nothing that is wrong.
+sub check_page
+{
+	my ($page, $name) = @_;
+	subtest $name => sub {
+		open my $file, '>', "$folder/page.html" or die "cannot write: $!";
+		print {$file} $page;
+		close $file or die "cannot write: $!";
+		my $seen = page_report("$folder/page.html", $folder);
+		is_deeply($seen->{console}, [], 'nothing on the console');
+		is_deeply($seen->{requests}, [], 'nothing is fetched');
+		is(scalar(@{ $seen->{views} }), 7, 'seven views');
+		foreach my $view (@{ $seen->{views} })
+		{
+			my $where = "$view->{width} pixels, $view->{colorScheme}";
+			is($view->{overflow}, 0, "$where: not wider than the page");
+			is_deeply($view->{$_}, [], "$where: $_") foreach qw(wide cut overlaps), $view->{colorScheme} eq 'print' ? () : 'axe';
+			cmp_ok($view->{smallest}, '>=', 9, "$where: text of charts is legible");
+		}
+		cmp_ok(length $page, '<', 500_000, 'size');
+	};
+	return;
+}
+
+answer('CREATE ROLE counts LOGIN IN ROLE cpis_analyst');
+check_page(report('2025-01-01', '2026-01-05'), 'nothing has happened yet');
+
+my @settings = split /\n/, answer('SELECT code FROM cpis.care_setting ORDER BY code');
+answer(qq{
+	INSERT INTO cpis.organisation SELECT 'R' || lpad(n::text, 2, '0'), 'TRUST ' || repeat('OF A PLACE WITH A LONG NAME ', n % 5) || n, 'QX' || n % 3 FROM generate_series(1, 30) n;
+	UPDATE cpis.organisation SET name = '$hostile' WHERE code = 'R01';
+	UPDATE cpis.local_authority SET name = '$hostile' WHERE code = 'E06000001';
+	INSERT INTO cpis.provider SELECT code, 'E06000001', NULL FROM cpis.organisation WHERE code LIKE 'R__' AND code <> 'RXX';
+	UPDATE cpis.provider SET champion = 'Name of a champion';
+	INSERT INTO cpis.provider_step SELECT organisation, step.code, '2026-01-01', CASE WHEN place < 6 THEN date '2026-01-02' END FROM cpis.provider, cpis.implementation_step step;
+	INSERT INTO cpis.group_member SELECT organisation, 'clinical', 'Name of a member' FROM cpis.provider;
+	INSERT INTO cpis.escalation (organisation, accountable_officer, reason) VALUES ('R01', 'Name of an officer', 'late');
+	SELECT count(cpis_provider_setting_set(organisation, 'camhs', 'integrated', '2026-01-01', '2026-01-02')) FROM cpis.provider;
+});
+foreach my $month (1 .. 3)
+{
+	set_clock("2026-0$month-06 10:00:00");
+	answer("SELECT count(*) FROM generate_series(1, 400) n, LATERAL cpis_lookup(nhs_number_synthetic((n % 90 * $month)::integer + 950), 'Name of a worker', 'R' || lpad((1 + n % 30)::text, 2, '0'), (ARRAY['" . join("','", @settings) . "'])[1 + n % 16], notify => n % 7 > 0)");
+	$node->psql('postgres', "SELECT * FROM cpis_lookup(nhs_number_synthetic(1), 'Name of a worker', 'NOPE', 'camhs')");
+	set_clock("2026-0$month-07 " . (10 + $month) . ':00:00');
+	answer("SELECT cpis_notifications_acknowledge(local_authority, max(notification_no)) FROM cpis.notification GROUP BY local_authority");
+	answer("SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2026-01-02'); SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2027-02-02')");
+	answer('CALL cpis_purge()');
+}
+
+my $page = report('2026-01-01', '2026-03-07');
+check_page($page, 'three months');
+check_page(report('2026-03-06', '2026-03-06'), 'one day');
+check_page(report('2016-12-01', '2026-12-31'), 'ten years');
+
+# What it says is what there is.
+sub says
+{
+	my ($what, $sql) = @_;
+	my $number = answer("SELECT to_char((SELECT $sql), 'FM999,999')");
+	like($page, qr/\Q$what\E<\/dt><dd><strong>\Q$number\E<\/strong>/, "$what: $number");
+	return;
+}
+says('Accesses answered', "count(*) FROM cpis.audit_event WHERE action IN ('lookup', 'flag') AND outcome <> 'refused'");
+says('Accesses that found a plan', "count(*) FROM cpis.audit_event WHERE outcome = 'found'");
+says('Look-ups without a notice', "count(*) FROM cpis.audit_event WHERE action = 'lookup' AND NOT notify AND outcome <> 'refused'");
+says('Accesses refused', "count(*) FROM cpis.audit_event WHERE action = 'lookup' AND outcome = 'refused'");
+like($page, qr/\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.notification n JOIN cpis.audit_event e USING (event_id) WHERE n.local_authority = 'E06000002' AND e.action = 'lookup'") ]}\E<\/td>/, 'notices of an authority');
+like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.audit_event") ]}\E<\/dd>/, 'the ledger');
+like($page, qr/Letter of agreement returned<\/th><td class="bar">.*?<\/td><td>30<\/td><td>30<\/td>/, 'implementation');
+like($page, qr/More than 30 people within an hour<\/th><td>@{[ answer("SELECT cases FROM cpis.analyst_unusual WHERE kind = 'bulk' AND day = '2026-03-07'") ]}<\/td>/, 'unusual accesses');
+unlike($page, qr/Name of a (?:worker|champion|member|officer)/, 'nobody is named');
+unlike($page, qr/\b999\s?\d{3}\s?\d{4}\b/, 'no NHS number');
+unlike($page, qr/<(?:script|img|link|iframe|object)|<[^>]*\s(?:src|on\w+)=|href="(?!#)|url\(|\@import/, 'nothing that could be fetched or run');
+like($page, qr/&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt;&amp;&lt;img/, 'what stands in the database stays text');
+cmp_ok(answer("SELECT count(*) FROM cpis.audit_event WHERE action IN ('read', 'direct_read')"), '==', 0, 'and is read without reading anybody');
+
+foreach (
+	[ 'counts', "SELECT cpis_report(NULL, '2026-01-01')", qr/argument "from_date" must not be null/ ], [ 'counts', "SELECT cpis_report('2026-01-01', NULL)", qr/argument "to_date" must not be null/ ],
+	[ 'counts', "SELECT cpis_report('2026-01-02', '2026-01-01')", qr/the first not after the second/ ], [ 'counts', "SELECT cpis_report('-infinity', '2026-01-01')", qr/days from 1948 to 2999/ ],
+	[ 'clinician', "SELECT cpis_report('2026-01-01', '2026-01-02')", qr/permission denied for function cpis_report/ ])
+{
+	my ($role, $statement, $error) = @$_;
+	my ($rc, $out, $err) = $node->psql('postgres', $statement, extra_params => [ '-U', $role ]);
+	like($err, $error, "$role: $statement");
+}
+done_testing();
