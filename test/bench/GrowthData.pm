@@ -9,7 +9,7 @@ use Bench;
 use Exporter 'import';
 use POSIX ();
 
-our @EXPORT = qw(restart_to_fill restart_to_measure restart_normally make_template
+our @EXPORT = qw(run_jobs restart_to_fill restart_to_measure restart_normally make_template
   make_registers make_trails drop_databases drop_template);
 
 my $template = 'bench_growth_england';

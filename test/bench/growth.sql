@@ -56,32 +56,18 @@ CREATE FUNCTION bench.month_name(month timestamptz) RETURNS text LANGUAGE sql ST
 	SELECT to_char(month, '"audit_event_"YYYY_MM')
 $$;
 
--- Make the table of a month as the writer does, with the events from "first" to
--- before "last", as look-ups leave them, spread evenly over the month so far.
-CREATE FUNCTION bench.fill_month(month timestamptz, first bigint, last bigint) RETURNS void LANGUAGE plpgsql
-	SET timezone = 'UTC' SET jit = off SET work_mem = '64MB' SET maintenance_work_mem = '512MB'
-	SET max_parallel_maintenance_workers = 0 AS $$
+-- Make the table of a month as the writer does; empty, and without what hinders filling it.
+CREATE FUNCTION bench.make_month(month timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('CREATE TABLE cpis.%I (LIKE cpis.audit_event INCLUDING COMMENTS INCLUDING STORAGE)', bench.month_name(month));
+END $$;
+
+-- Give the table of a month, filled, what the writer gives it.
+CREATE FUNCTION bench.finish_month(month timestamptz) RETURNS void LANGUAGE plpgsql
+	SET maintenance_work_mem = '512MB' SET max_parallel_maintenance_workers = 0 AS $$
 DECLARE
-	begins double precision = extract(epoch FROM month);
-	ends double precision = extract(epoch FROM least(month + interval '1 month', now()));
-	places bigint = (SELECT count(*) FROM bench.turn);
 	command text;
 BEGIN
-	EXECUTE format('CREATE TABLE cpis.%I (LIKE cpis.audit_event INCLUDING COMMENTS INCLUDING STORAGE)',
-		bench.month_name(month));
-	EXECUTE format($insert$
-		INSERT INTO cpis.%I (event_id, recorded_at, action, outcome, nhs_number, worker_name, job_role,
-			organisation, care_setting, notify, notified_authority, notification_no, plan_ids,
-			session_role, effective_role, application_name, backend_pid, salt, leaf_hash)
-		SELECT event_id, to_timestamp($3 + ($4 - $3) * (event_id - $1) / ($2 - $1)), 'lookup', 'found',
-			nhs_number, 'Dr A Shah', 'Consultant', 'R0A', 'emergency_department', true,
-			ARRAY[local_authority], ARRAY[event_id / $5 * notices + rank], ARRAY[plan_id],
-			'ed_app', 'ed_app', 'pgbench', 1000000,
-			int8send(hashint8extended(event_id, 1)) || int8send(hashint8extended(event_id, 2)),
-			sha256(int8send(event_id))
-		FROM (SELECT generate_series($1, $2 - 1) AS event_id) AS made
-		JOIN bench.turn ON place = event_id %% $5
-		$insert$, bench.month_name(month)) USING first, last, begins, ends, places;
 	FOREACH command IN ARRAY ARRAY[
 		'CREATE INDEX %1$s_event_id_idx ON cpis.%1$s (event_id)',
 		'CREATE INDEX %1$s_nhs_number_idx ON cpis.%1$s (nhs_number, event_id)',
@@ -95,6 +81,32 @@ BEGIN
 	LOOP
 		EXECUTE format(command, bench.month_name(month));
 	END LOOP;
+END $$;
+
+-- Make a month with the events from "first" to before "last", as look-ups leave them, spread
+-- evenly over the month so far.
+CREATE FUNCTION bench.fill_month(month timestamptz, first bigint, last bigint) RETURNS void LANGUAGE plpgsql
+	SET timezone = 'UTC' SET jit = off SET work_mem = '64MB' AS $$
+DECLARE
+	begins double precision = extract(epoch FROM month);
+	ends double precision = extract(epoch FROM least(month + interval '1 month', now()));
+	places bigint = (SELECT count(*) FROM bench.turn);
+BEGIN
+	PERFORM bench.make_month(month);
+	EXECUTE format($insert$
+		INSERT INTO cpis.%I (event_id, recorded_at, action, outcome, nhs_number, worker_name, job_role,
+			organisation, care_setting, notify, notified_authority, notification_no, plan_ids,
+			session_role, effective_role, application_name, backend_pid, salt, leaf_hash)
+		SELECT event_id, to_timestamp($3 + ($4 - $3) * (event_id - $1) / ($2 - $1)), 'lookup', 'found',
+			nhs_number, 'Dr A Shah', 'Consultant', 'R0A', 'emergency_department', true,
+			ARRAY[local_authority], ARRAY[event_id / $5 * notices + rank], ARRAY[plan_id],
+			'ed_app', 'ed_app', 'pgbench', 1000000,
+			int8send(hashint8extended(event_id, 1)) || int8send(hashint8extended(event_id, 2)),
+			sha256(int8send(event_id))
+		FROM (SELECT generate_series($1, $2 - 1) AS event_id) AS made
+		JOIN bench.turn ON place = event_id %% $5
+		$insert$, bench.month_name(month)) USING first, last, begins, ends, places;
+	PERFORM bench.finish_month(month);
 END $$;
 
 CREATE FUNCTION bench.attach_month(month timestamptz) RETURNS void LANGUAGE plpgsql

@@ -7,7 +7,7 @@ use warnings;
 use Bench;
 use Report;
 
-my @all = qw(Lookup OpenLoop NhsNumber Growth Writer Ledger Retention Submission DirectRead);
+my @all = qw(Lookup OpenLoop NhsNumber Growth Writer Ledger Retention Submission DirectRead Analysts);
 my @parts = split ' ', $ENV{PARTS} || "@all";
 for my $part (@parts)
 {
