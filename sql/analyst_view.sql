@@ -6,17 +6,15 @@
  * Days and months are those of England.
  */
 CREATE VIEW cpis.analyst_access_day WITH (security_barrier) AS
-	SELECT a.day, a.action, a.outcome, a.organisation, a.care_setting, a.notify, sum(a.accesses)::bigint AS accesses
-	FROM (
-		SELECT s.day, s.action, s.outcome, s.organisation, s.care_setting, s.notify, s.accesses FROM cpis.access_summary s
-		UNION ALL
-		SELECT e.day, e.action, e.outcome, e.organisation, e.care_setting, e.notify, 1
-		FROM cpis.access_of_event e
-		WHERE e.event_id > (SELECT COALESCE(max(s.last_event), -1) FROM cpis.summary s)) AS a
-	GROUP BY a.day, a.action, a.outcome, a.organisation, a.care_setting, a.notify;
+	SELECT s.day, s.action, s.outcome, s.organisation, s.care_setting, s.notify, s.accesses FROM cpis.access_summary s
+	UNION ALL
+	SELECT e.day, e.action, e.outcome, e.organisation, e.care_setting, e.notify, count(*)
+	FROM cpis.access_of_event e
+	WHERE e.event_id > (SELECT COALESCE(max(s.last_event), -1) FROM cpis.summary s)
+	GROUP BY e.day, e.action, e.outcome, e.organisation, e.care_setting, e.notify;
 REVOKE ALL ON TABLE cpis.analyst_access_day FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_access_day TO cpis_analyst;
-COMMENT ON VIEW cpis.analyst_access_day IS 'how many accesses there were, by day; for cpis_analyst';
+COMMENT ON VIEW cpis.analyst_access_day IS 'how many accesses there were, by day; where the clock was set back, a day may have several rows of a kind, which add up; for cpis_analyst';
 COMMENT ON COLUMN cpis.analyst_access_day.day IS 'day of the accesses, in England';
 COMMENT ON COLUMN cpis.analyst_access_day.action IS 'lookup (plans disclosed) or flag (presence disclosed)';
 COMMENT ON COLUMN cpis.analyst_access_day.outcome IS 'found, not_found or refused';
@@ -26,10 +24,18 @@ COMMENT ON COLUMN cpis.analyst_access_day.notify IS 'were they to be notified an
 COMMENT ON COLUMN cpis.analyst_access_day.accesses IS 'how many there were';
 
 CREATE VIEW cpis.analyst_access_month WITH (security_barrier) AS
-	SELECT date_trunc('month', a.day::timestamp)::date AS month, a.action, a.outcome, a.organisation, o.name AS organisation_name, a.care_setting, a.notify,
-		sum(a.accesses)::bigint AS accesses
-	FROM cpis.analyst_access_day a LEFT JOIN cpis.organisation o ON o.code = a.organisation
-	GROUP BY date_trunc('month', a.day::timestamp), a.action, a.outcome, a.organisation, o.name, a.care_setting, a.notify;
+	SELECT a.month, a.action, a.outcome, a.organisation, o.name AS organisation_name, a.care_setting, a.notify, a.accesses
+	FROM (
+		SELECT u.month, u.action, u.outcome, u.organisation, u.care_setting, u.notify, sum(u.accesses)::bigint AS accesses
+		FROM (
+			SELECT s.month, s.action, s.outcome, s.organisation, s.care_setting, s.notify, s.accesses FROM cpis.access_month_summary s
+			UNION ALL
+			SELECT date_trunc('month', e.day::timestamp)::date, e.action, e.outcome, e.organisation, e.care_setting, e.notify, count(*)
+			FROM cpis.access_of_event e
+			WHERE e.event_id > (SELECT COALESCE(max(s.last_event), -1) FROM cpis.summary s)
+			GROUP BY e.day, e.action, e.outcome, e.organisation, e.care_setting, e.notify) AS u
+		GROUP BY u.month, u.action, u.outcome, u.organisation, u.care_setting, u.notify) AS a
+		LEFT JOIN cpis.organisation o ON o.code = a.organisation;
 REVOKE ALL ON TABLE cpis.analyst_access_month FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_access_month TO cpis_analyst;
 COMMENT ON VIEW cpis.analyst_access_month IS 'how many accesses there were, by month; for cpis_analyst';
@@ -43,15 +49,18 @@ COMMENT ON COLUMN cpis.analyst_access_month.notify IS 'were they to be notified 
 COMMENT ON COLUMN cpis.analyst_access_month.accesses IS 'how many there were';
 
 CREATE VIEW cpis.analyst_notice WITH (security_barrier) AS
-	SELECT date_trunc('month', n.day::timestamp)::date AS month, n.local_authority, a.name AS local_authority_name, n.action, n.care_setting, sum(n.notices)::bigint AS notices
+	SELECT n.month, n.local_authority, a.name AS local_authority_name, n.action, n.care_setting, n.notices
 	FROM (
-		SELECT s.day, s.local_authority, s.action, s.care_setting, s.notices FROM cpis.notice_summary s
-		UNION ALL
-		SELECT e.day, e.local_authority, e.action, e.care_setting, 1
-		FROM cpis.notice_of_event e
-		WHERE e.event_id > (SELECT COALESCE(max(s.last_event), -1) FROM cpis.summary s)) AS n
-		LEFT JOIN cpis.local_authority a ON a.code = n.local_authority
-	GROUP BY date_trunc('month', n.day::timestamp), n.local_authority, a.name, n.action, n.care_setting;
+		SELECT u.month, u.local_authority, u.action, u.care_setting, sum(u.notices)::bigint AS notices
+		FROM (
+			SELECT s.month, s.local_authority, s.action, s.care_setting, s.notices FROM cpis.notice_summary s
+			UNION ALL
+			SELECT e.month, e.local_authority, e.action, e.care_setting, count(*)
+			FROM cpis.notice_of_event e
+			WHERE e.event_id > (SELECT COALESCE(max(s.last_event), -1) FROM cpis.summary s)
+			GROUP BY e.month, e.local_authority, e.action, e.care_setting) AS u
+		GROUP BY u.month, u.local_authority, u.action, u.care_setting) AS n
+		LEFT JOIN cpis.local_authority a ON a.code = n.local_authority;
 REVOKE ALL ON TABLE cpis.analyst_notice FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_notice TO cpis_analyst;
 COMMENT ON VIEW cpis.analyst_notice IS 'how many notices local authorities were sent, by month: of action lookup, the accesses to their children; for cpis_analyst';

@@ -29,7 +29,7 @@ BEGIN ATOMIC
 			('cpis.removal'::regclass, 'removal', 'appended'), ('cpis.correction'::regclass, 'correction', 'appended'),
 			('cpis.removed_month'::regclass, 'removed_month', 'appended'), ('cpis.event_count'::regclass, 'event_count', 'appended'),
 			('cpis.kept_event'::regclass, 'kept_event', 'appended'), ('cpis.direct_read_switch'::regclass, 'direct_read_switch', 'appended'),
-			('cpis.summary'::regclass, 'summary', 'appended'), ('cpis.access_summary'::regclass, 'access_summary', 'appended'), ('cpis.notice_summary'::regclass, 'notice_summary', 'appended'),
+			('cpis.summary'::regclass, 'summary', 'appended'), ('cpis.access_summary'::regclass, 'access_summary', 'appended'), ('cpis.access_month_summary'::regclass, 'access_month_summary', 'own'), ('cpis.notice_summary'::regclass, 'notice_summary', 'own'),
 			('cpis.attendance_summary'::regclass, 'attendance_summary', 'appended'), ('cpis.acknowledgement_summary'::regclass, 'acknowledgement_summary', 'appended'),
 			('cpis.answer_summary'::regclass, 'answer_summary', 'appended'), ('cpis.unusual_summary'::regclass, 'unusual_summary', 'appended'),
 			('cpis.notification'::regclass, 'notification', 'trail'), ('cpis.ledger'::regclass, 'ledger', 'trail'),

@@ -19,6 +19,11 @@ CREATE FUNCTION cpis.report_number(n numeric) RETURNS text
 	RETURN COALESCE(to_char(n, 'FM999,999,999,999,990'), '–');
 COMMENT ON FUNCTION cpis.report_number(numeric) IS 'a number with thousands separated';
 
+CREATE FUNCTION cpis.report_children(n bigint) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN n IS NULL THEN '1 to 7' ELSE cpis.report_number(n) END;
+COMMENT ON FUNCTION cpis.report_children(bigint) IS 'a number of children, of which small ones are not said';
+
 CREATE FUNCTION cpis.report_percent(part numeric, whole numeric) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN whole > 0 THEN to_char(100 * COALESCE(part, 0) / whole, 'FM990.0') || ' %' ELSE '–' END;
@@ -52,7 +57,7 @@ CREATE FUNCTION cpis.report_table(caption text, headers text[], body text) RETUR
 BEGIN ATOMIC
 	-- Where it is wider than the page, it scrolls by itself, with the keyboard, too.
 	SELECT CASE WHEN body IS NULL THEN '<p>' || cpis.html(caption) || ': nothing in this period.</p>'
-		ELSE '<div class="scroll" role="region" tabindex="0" aria-label="' || cpis.html(caption) || '"><table><caption>' || cpis.html(caption) || '</caption><thead><tr>'
+		ELSE '<div class="scroll" role="region" tabindex="0" aria-label="' || cpis.html(caption) || '"><table' || CASE WHEN position('<td class="bar">' IN body) > 0 THEN ' class="ranked"' ELSE '' END || '><caption>' || cpis.html(caption) || '</caption><thead><tr>'
 			|| (SELECT string_agg('<th scope="col">' || cpis.html(h.header) || '</th>', '' ORDER BY h.n) FROM unnest(headers) WITH ORDINALITY AS h (header, n))
 			|| '</tr></thead><tbody>' || body || '</tbody></table></div>' END;
 END;
@@ -94,7 +99,7 @@ CREATE FUNCTION cpis.report_steps(from_date date, to_date date, OUT step integer
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT row_number() OVER (ORDER BY s.at)::integer, s.at::date,
-		CASE scale.unit WHEN 'day' THEN to_char(s.at, 'FMDD Mon') WHEN 'month' THEN to_char(s.at, 'Mon YY') ELSE to_char(s.at, 'YYYY') END, scale.unit
+		CASE scale.unit WHEN 'day' THEN to_char(s.at, 'FMDD Mon') WHEN 'month' THEN to_char(s.at, 'Mon YYYY') ELSE to_char(s.at, 'YYYY') END, scale.unit
 	FROM (SELECT CASE WHEN to_date - from_date < 42 THEN 'day' WHEN to_date - from_date < 1827 THEN 'month' ELSE 'year' END) AS scale (unit)
 		CROSS JOIN LATERAL generate_series(date_trunc(scale.unit, from_date::timestamp), to_date::timestamp, ('1 ' || scale.unit)::interval) AS s (at);
 END;
@@ -117,6 +122,28 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION cpis.report_organisations() IS 'names of organisations';
 
+-- Whole months from the numbers of months, which are fewer; the rest by day.
+CREATE FUNCTION cpis.report_access(from_date date, to_date date, OUT begins date, OUT action text, OUT outcome text, OUT organisation text, OUT care_setting text, OUT notify boolean, OUT accesses bigint)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+	WITH whole AS (
+		SELECT (date_trunc('month', from_date::timestamp - interval '1 day') + interval '1 month')::date AS from_month, date_trunc('month', to_date::timestamp + interval '1 day')::date AS to_month
+	)
+	SELECT a.month, a.action, a.outcome, a.organisation, a.care_setting, a.notify, a.accesses
+	FROM cpis.analyst_access_month a
+	WHERE a.month >= (SELECT w.from_month FROM whole w) AND a.month < (SELECT w.to_month FROM whole w) AND to_date - from_date >= 42
+	UNION ALL
+	SELECT a.day, a.action, a.outcome, a.organisation, a.care_setting, a.notify, a.accesses
+	FROM cpis.analyst_access_day a
+	WHERE a.day >= from_date AND a.day < CASE WHEN to_date - from_date < 42 THEN to_date + 1 ELSE (SELECT least(w.from_month, to_date + 1) FROM whole w) END
+	UNION ALL
+	SELECT a.day, a.action, a.outcome, a.organisation, a.care_setting, a.notify, a.accesses
+	FROM cpis.analyst_access_day a
+	WHERE to_date - from_date >= 42 AND a.day >= (SELECT w.to_month FROM whole w) AND a.day <= to_date;
+END;
+COMMENT ON FUNCTION cpis.report_access(date, date) IS 'accesses of these days, whole months together where there are more than six weeks';
+
 CREATE FUNCTION cpis.report_headlines(from_date date, to_date date) RETURNS text
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
@@ -128,7 +155,7 @@ BEGIN ATOMIC
 		SELECT sum(a.accesses) FILTER (WHERE a.outcome <> 'refused') AS answered, sum(a.accesses) FILTER (WHERE a.outcome = 'found') AS found,
 			sum(a.accesses) FILTER (WHERE a.outcome = 'refused') AS refused, sum(a.accesses) FILTER (WHERE NOT a.notify AND a.action = 'lookup' AND a.outcome <> 'refused') AS silent,
 			count(DISTINCT a.organisation) FILTER (WHERE a.outcome <> 'refused') AS organisations
-		FROM cpis.analyst_access_day a WHERE a.day BETWEEN from_date AND to_date
+		FROM cpis.report_access(from_date, to_date) a
 	), figure (place, name, value, note) AS (
 		SELECT 1, 'Children with a running plan today', cpis.report_number(sum(r.children)),
 			cpis.report_percent(sum(r.children), 120000) || ' of the 120,000 in England of the guidance; a child with plans of two kinds counts for both'
@@ -141,7 +168,7 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('headlines', 'Headline figures',
 		'<dl class="figures">' || (SELECT string_agg('<div><dt>' || cpis.html(f.name) || '</dt><dd><strong>' || f.value || '</strong> <span>' || cpis.html(f.note) || '</span></dd></div>', '' ORDER BY f.place) FROM figure f) || '</dl>'
 		|| cpis.report_table('Children with a running plan today, against the guidance', ARRAY['Kind of plan', 'Share of the guidance''s number', 'Children', 'Guidance (2014/15)'],
-			(SELECT string_agg(cpis.report_row(r.plan_type_name, cpis.report_bar(least(r.children, r.expected), r.expected), COALESCE(cpis.report_number(r.children), '1 to 7'), cpis.report_number(r.expected)), '' ORDER BY r.expected DESC) FROM register r)),
+			(SELECT string_agg(cpis.report_row(r.plan_type_name, cpis.report_bar(least(r.children, r.expected), r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)), '' ORDER BY r.expected DESC) FROM register r)),
 		'cpis.analyst_register, cpis.analyst_access_day. Children are rounded to 5.');
 END;
 COMMENT ON FUNCTION cpis.report_headlines(date, date) IS 'section of the report: headline figures';
@@ -152,9 +179,9 @@ BEGIN ATOMIC
 	WITH step AS MATERIALIZED (
 		SELECT s.step, s.begins, s.label, s.unit FROM cpis.report_steps(from_date, to_date) s
 	), access AS MATERIALIZED (
-		SELECT date_trunc((SELECT min(s.unit) FROM step s), a.day::timestamp)::date AS begins, COALESCE(a.care_setting, 'not given') AS care_setting, a.organisation, sum(a.accesses) AS accesses
-		FROM cpis.analyst_access_day a
-		WHERE a.day BETWEEN from_date AND to_date AND a.outcome <> 'refused'
+		SELECT date_trunc((SELECT min(s.unit) FROM step s), a.begins::timestamp)::date AS begins, COALESCE(a.care_setting, 'not given') AS care_setting, a.organisation, sum(a.accesses) AS accesses
+		FROM cpis.report_access(from_date, to_date) a
+		WHERE a.outcome <> 'refused'
 		GROUP BY 1, 2, 3
 	), setting AS MATERIALIZED (
 		SELECT a.care_setting, COALESCE(max(c.name), a.care_setting) AS name, sum(a.accesses) AS accesses
@@ -205,7 +232,7 @@ BEGIN ATOMIC
 		SELECT k.local_authority, sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_day) AS within_day
 		FROM acknowledged k GROUP BY k.local_authority
 	), month AS MATERIALIZED (
-		SELECT m.at::date AS month, to_char(m.at, 'Mon YY') AS label, (SELECT COALESCE(sum(n.notices), 0) FROM notice n WHERE n.month = m.at) AS sent,
+		SELECT m.at::date AS month, to_char(m.at, 'Mon YYYY') AS label, (SELECT COALESCE(sum(n.notices), 0) FROM notice n WHERE n.month = m.at) AS sent,
 			sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_hour) AS within_hour, sum(k.within_day) AS within_day
 		FROM generate_series(date_trunc('month', from_date::timestamp), to_date::timestamp, interval '1 month') AS m (at) LEFT JOIN acknowledged k ON k.month = m.at
 		GROUP BY m.at
@@ -238,7 +265,7 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('attendance', 'Children seen in several places',
 		COALESCE((SELECT cpis.report_table('Children with a plan who were seen in ' || to_char(max(a.month)::timestamp, 'FMMonth YYYY'), ARRAY['Care settings', 'Organisations', 'Authorities notified', 'Children'],
 				string_agg(cpis.report_row(CASE a.care_settings WHEN 3 THEN '3 or more' ELSE a.care_settings::text END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
-					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, COALESCE(cpis.report_number(a.children), '1 to 7')), '' ORDER BY a.care_settings, a.organisations, a.local_authorities))
+					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)), '' ORDER BY a.care_settings, a.organisations, a.local_authorities))
 			FROM attendance a WHERE a.month = (SELECT max(m.month) FROM attendance m) HAVING count(*) > 0), '<p>Nobody was seen in this period.</p>'),
 		'cpis.analyst_attendance (guidance section 4.2), the last month of the period. Numbers are rounded to 5.');
 END;
@@ -356,6 +383,10 @@ th, td { padding: 0.3rem 0.75rem 0.3rem 0; text-align: right; border-bottom: 1px
 thead th { vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; } tbody th { font-weight: 400; white-space: normal; min-width: 10rem; overflow-wrap: anywhere; }
 .bar { width: 12rem; min-width: 6rem; } .bar svg { display: block; width: 100%; height: 0.75rem; }
+@media (max-width: 40rem) {
+	table { min-width: 0; font-size: 0.875rem; } th, td { padding-right: 0.5rem; } tbody th { min-width: 6.5rem; }
+	.ranked .bar, .ranked thead th:nth-child(2) { display: none; }
+}
 @media print {
 	@page { size: A4; margin: 15mm; }
 	:root { color-scheme: light; --page: #ffffff; --ink: #000000; --quiet: #333333; --line: #999999; --fill: #005eb8; --track: #e3e9ef; --card: #ffffff; }
@@ -369,7 +400,7 @@ $css$;
 COMMENT ON FUNCTION cpis.report_style() IS 'style sheet of the report';
 
 CREATE FUNCTION cpis_report(from_date date, to_date date) RETURNS text
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
 	period text;
 	sections text[][] := ARRAY[['headlines', 'Headline figures'], ['accesses', 'Accesses over time'], ['organisations', 'Organisations'], ['authorities', 'Local authorities'], ['lag', 'Lag of notices'],

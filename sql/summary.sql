@@ -3,9 +3,10 @@
  * were, by day or month, without anybody in them.  They stay when the events have aged out.
  *
  * Each run of cpis_summarise() (src/summary.c) takes the events that have come since the last
- * one, up to the end of yesterday, and appends their numbers.  What asks for a number adds those
- * of the events that are not summarised yet: so its answer is that of the events themselves,
- * whenever the last run was.  Days and months are those of England.
+ * one, up to the end of yesterday.  It appends their numbers by day, and adds them to those of the
+ * month.  What asks for a number adds those of the events that are not summarised yet: so its
+ * answer is that of the events themselves, whenever the last run was.  Days and months are those
+ * of England.
  */
 CREATE TABLE cpis.summary (
 	first_event bigint NOT NULL
@@ -32,6 +33,8 @@ CREATE TABLE cpis.access_summary (
 	accesses bigint NOT NULL
 );
 REVOKE ALL ON TABLE cpis.access_summary FROM PUBLIC;
+-- Days come in order.
+CREATE INDEX access_summary_day_idx ON cpis.access_summary USING brin (day);
 COMMENT ON TABLE cpis.access_summary IS 'how many accesses there were, of events that have been summarised, append-only';
 COMMENT ON COLUMN cpis.access_summary.day IS 'day of the accesses, in England';
 COMMENT ON COLUMN cpis.access_summary.action IS 'lookup or flag';
@@ -41,20 +44,41 @@ COMMENT ON COLUMN cpis.access_summary.care_setting IS 'care setting';
 COMMENT ON COLUMN cpis.access_summary.notify IS 'were they to be notified?';
 COMMENT ON COLUMN cpis.access_summary.accesses IS 'how many; rows that agree in everything else add up';
 
+CREATE TABLE cpis.access_month_summary (
+	month date NOT NULL,
+	action text NOT NULL,
+	outcome text NOT NULL,
+	organisation text,
+	care_setting text,
+	notify boolean,
+	accesses bigint NOT NULL,
+	CONSTRAINT access_month_summary_one_number UNIQUE NULLS NOT DISTINCT (month, organisation, care_setting, action, outcome, notify)
+);
+REVOKE ALL ON TABLE cpis.access_month_summary FROM PUBLIC;
+COMMENT ON TABLE cpis.access_month_summary IS 'cpis.access_summary by month, which grows with each run';
+COMMENT ON COLUMN cpis.access_month_summary.month IS 'first day of the month of the accesses, in England';
+COMMENT ON COLUMN cpis.access_month_summary.action IS 'lookup or flag';
+COMMENT ON COLUMN cpis.access_month_summary.outcome IS 'found, not_found or refused';
+COMMENT ON COLUMN cpis.access_month_summary.organisation IS 'ODS code of the NHS organisation';
+COMMENT ON COLUMN cpis.access_month_summary.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.access_month_summary.notify IS 'were they to be notified?';
+COMMENT ON COLUMN cpis.access_month_summary.accesses IS 'how many';
+
 CREATE TABLE cpis.notice_summary (
-	day date NOT NULL,
+	month date NOT NULL,
 	local_authority text COLLATE "C" NOT NULL,
 	action text NOT NULL,
 	care_setting text,
-	notices bigint NOT NULL
+	notices bigint NOT NULL,
+	CONSTRAINT notice_summary_one_number UNIQUE NULLS NOT DISTINCT (month, local_authority, action, care_setting)
 );
 REVOKE ALL ON TABLE cpis.notice_summary FROM PUBLIC;
-COMMENT ON TABLE cpis.notice_summary IS 'how many notices there were, of events that have been summarised, append-only';
-COMMENT ON COLUMN cpis.notice_summary.day IS 'day of the events, in England';
+COMMENT ON TABLE cpis.notice_summary IS 'how many notices there were, of events that have been summarised; grows with each run';
+COMMENT ON COLUMN cpis.notice_summary.month IS 'first day of the month of the events, in England';
 COMMENT ON COLUMN cpis.notice_summary.local_authority IS 'authority notified';
 COMMENT ON COLUMN cpis.notice_summary.action IS 'of what it was notified: lookup, or what was done to a plan or a number of its own';
 COMMENT ON COLUMN cpis.notice_summary.care_setting IS 'care setting of the access';
-COMMENT ON COLUMN cpis.notice_summary.notices IS 'how many; rows that agree in everything else add up';
+COMMENT ON COLUMN cpis.notice_summary.notices IS 'how many';
 
 CREATE TABLE cpis.attendance_summary (
 	month date NOT NULL,
@@ -128,7 +152,7 @@ DO $$
 DECLARE
 	summary text;
 BEGIN
-	FOREACH summary IN ARRAY ARRAY['summary', 'access_summary', 'notice_summary', 'attendance_summary', 'acknowledgement_summary', 'answer_summary', 'unusual_summary']
+	FOREACH summary IN ARRAY ARRAY['summary', 'access_summary', 'attendance_summary', 'acknowledgement_summary', 'answer_summary', 'unusual_summary']
 	LOOP
 		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('cpis.%I', summary)::pg_catalog.regclass, '');
 		EXECUTE pg_catalog.format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON cpis.%I'
@@ -138,6 +162,18 @@ BEGIN
 		EXECUTE pg_catalog.format('CREATE TRIGGER own_insert BEFORE INSERT ON cpis.%I'
 			' FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others(''Use cpis_summarise().'')', summary);
 		EXECUTE pg_catalog.format('ALTER TABLE cpis.%I ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate,'
+			' ENABLE ALWAYS TRIGGER own_insert', summary);
+	END LOOP;
+	FOREACH summary IN ARRAY ARRAY['access_month_summary', 'notice_summary']
+	LOOP
+		PERFORM pg_catalog.pg_extension_config_dump(pg_catalog.format('cpis.%I', summary)::pg_catalog.regclass, '');
+		EXECUTE pg_catalog.format('CREATE TRIGGER own_change BEFORE UPDATE OR DELETE ON cpis.%I'
+			' FOR EACH ROW EXECUTE FUNCTION cpis.refuse_change(''Use cpis_summarise().'')', summary);
+		EXECUTE pg_catalog.format('CREATE TRIGGER own_change_truncate BEFORE TRUNCATE ON cpis.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_change(''Use cpis_summarise().'')', summary);
+		EXECUTE pg_catalog.format('CREATE TRIGGER own_insert BEFORE INSERT ON cpis.%I'
+			' FOR EACH STATEMENT EXECUTE FUNCTION cpis.refuse_others(''Use cpis_summarise().'')', summary);
+		EXECUTE pg_catalog.format('ALTER TABLE cpis.%I ENABLE ALWAYS TRIGGER own_change, ENABLE ALWAYS TRIGGER own_change_truncate,'
 			' ENABLE ALWAYS TRIGGER own_insert', summary);
 	END LOOP;
 END
@@ -190,13 +226,13 @@ COMMENT ON COLUMN cpis.access_of_event.care_setting IS 'care setting';
 COMMENT ON COLUMN cpis.access_of_event.notify IS 'was it to be notified?';
 
 CREATE VIEW cpis.notice_of_event AS
-	SELECT e.event_id, (e.recorded_at AT TIME ZONE 'Europe/London')::date AS day, n.local_authority, e.action, e.care_setting
+	SELECT e.event_id, date_trunc('month', e.recorded_at AT TIME ZONE 'Europe/London')::date AS month, n.local_authority, e.action, e.care_setting
 	FROM cpis.audit_event e CROSS JOIN LATERAL unnest(e.notified_authority) AS n (local_authority)
 	WHERE e.notified_authority IS NOT NULL;
 REVOKE ALL ON TABLE cpis.notice_of_event FROM PUBLIC;
 COMMENT ON VIEW cpis.notice_of_event IS 'notices, as cpis.notice_summary counts them';
 COMMENT ON COLUMN cpis.notice_of_event.event_id IS 'number of the event';
-COMMENT ON COLUMN cpis.notice_of_event.day IS 'day of the event, in England';
+COMMENT ON COLUMN cpis.notice_of_event.month IS 'first day of the month of the event, in England';
 COMMENT ON COLUMN cpis.notice_of_event.local_authority IS 'authority notified';
 COMMENT ON COLUMN cpis.notice_of_event.action IS 'of what';
 COMMENT ON COLUMN cpis.notice_of_event.care_setting IS 'care setting of the access';

@@ -67,6 +67,7 @@ static const char *const names[CPIS_NRELATIONS] =
 	[CPIS_DIRECT_READ_SWITCH] = "direct_read_switch",
 	[CPIS_SUMMARY] = "summary",
 	[CPIS_ACCESS_SUMMARY] = "access_summary",
+	[CPIS_ACCESS_MONTH_SUMMARY] = "access_month_summary",
 	[CPIS_NOTICE_SUMMARY] = "notice_summary",
 	[CPIS_ATTENDANCE_SUMMARY] = "attendance_summary",
 	[CPIS_ACKNOWLEDGEMENT_SUMMARY] = "acknowledgement_summary",

@@ -3,8 +3,8 @@
  * summary.c
  *	  cpis_summarise(): summaries of the trail for analysts.
  *
- * Numbers of what has come since the last run are appended to the tables of sql/summary.sql,
- * which also says what is counted.  The purge calls SummariseNext() before it removes anything,
+ * Numbers of what has come since the last run are appended to the tables of sql/summary.sql, or added to
+ * those of its month; that also says what is counted.  The purge calls SummariseNext() before it removes anything,
  * a transaction for each month of events, and a month of the trail does not go before its
  * events are summarised (removed_month.c).
  *
@@ -66,7 +66,7 @@ SummaryFirstMissing(void)
 }
 
 /*
- * Append to one of the tables what the command selects.
+ * Append to one of the tables, or add to its numbers, what the command selects.
  */
 static void
 append(CpisRelation table, const Period *period, int nargs, const char *command)
@@ -92,10 +92,16 @@ append_events(const Period *period)
 		   "INSERT INTO cpis.access_summary (day, action, outcome, organisation, care_setting, notify, accesses)"
 		   " SELECT day, action, outcome, organisation, care_setting, notify, count(*) FROM cpis.access_of_event"
 		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY day, action, outcome, organisation, care_setting, notify");
+	append(CPIS_ACCESS_MONTH_SUMMARY, period, 2,
+		   "INSERT INTO cpis.access_month_summary AS s (month, action, outcome, organisation, care_setting, notify, accesses)"
+		   " SELECT date_trunc('month', day::timestamp)::date, action, outcome, organisation, care_setting, notify, count(*) FROM cpis.access_of_event"
+		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY 1, 2, 3, 4, 5, 6"
+		   " ON CONFLICT ON CONSTRAINT access_month_summary_one_number DO UPDATE SET accesses = s.accesses + excluded.accesses");
 	append(CPIS_NOTICE_SUMMARY, period, 2,
-		   "INSERT INTO cpis.notice_summary (day, local_authority, action, care_setting, notices)"
-		   " SELECT day, local_authority, action, care_setting, count(*) FROM cpis.notice_of_event"
-		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY day, local_authority, action, care_setting");
+		   "INSERT INTO cpis.notice_summary AS s (month, local_authority, action, care_setting, notices)"
+		   " SELECT month, local_authority, action, care_setting, count(*) FROM cpis.notice_of_event"
+		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY month, local_authority, action, care_setting"
+		   " ON CONFLICT ON CONSTRAINT notice_summary_one_number DO UPDATE SET notices = s.notices + excluded.notices");
 	if (period->nulls[2] == ' ')
 		append(CPIS_ATTENDANCE_SUMMARY, period, 3,
 			   "INSERT INTO cpis.attendance_summary (month, care_settings, organisations, local_authorities, children)"

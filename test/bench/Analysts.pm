@@ -20,7 +20,7 @@ my @steward_views = map { "cpis.unusual_$_" } qw(bulk misses hours distance);
 # What some views answer, asked of the events.
 my %of_events = (
 	'cpis.analyst_access_month' => q{SELECT count(*) FROM (SELECT date_trunc('month', day::timestamp), action, outcome, organisation, care_setting, notify, count(*) FROM cpis.access_of_event GROUP BY 1, 2, 3, 4, 5, 6) AS v},
-	'cpis.analyst_notice' => q{SELECT count(*) FROM (SELECT date_trunc('month', day::timestamp), local_authority, action, care_setting, count(*) FROM cpis.notice_of_event GROUP BY 1, 2, 3, 4) AS v});
+	'cpis.analyst_notice' => q{SELECT count(*) FROM (SELECT month, local_authority, action, care_setting, count(*) FROM cpis.notice_of_event GROUP BY 1, 2, 3, 4) AS v});
 
 # A year of events, ending now, and all that comes with them.
 sub make_year

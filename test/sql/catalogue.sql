@@ -63,8 +63,8 @@ WHERE c.relkind <> 'v' AND NOT (c.oid = 'cpis.submission_record'::regclass AND a
 SELECT t.relation AS not_append_only
 FROM (
 	SELECT unnest(ARRAY['cpis.audit_event', 'cpis.notification', 'cpis.ledger', 'cpis.ledger_tile', 'cpis.checkpoint', 'cpis.acknowledgement', 'cpis.removal', 'cpis.correction', 'cpis.removed_month',
-		'cpis.event_count', 'cpis.kept_event', 'cpis.direct_read_switch', 'cpis.summary', 'cpis.access_summary', 'cpis.notice_summary',
-		'cpis.attendance_summary', 'cpis.acknowledgement_summary', 'cpis.answer_summary'])::regclass AS relation
+		'cpis.event_count', 'cpis.kept_event', 'cpis.direct_read_switch', 'cpis.summary', 'cpis.access_summary',
+		'cpis.attendance_summary', 'cpis.acknowledgement_summary', 'cpis.answer_summary', 'cpis.unusual_summary'])::regclass AS relation
 	UNION ALL SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass) AS t
 WHERE (SELECT bit_or(g.tgtype::integer) & 56 FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgenabled = 'A' AND g.tgname ~ '^append_only' AND g.tgfoid = 'cpis.refuse_change'::regproc) IS DISTINCT FROM 56;
 -- One owner, and group roles that are nothing but groups.

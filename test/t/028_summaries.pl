@@ -153,13 +153,18 @@ is(answer("SELECT string_agg(concat_ws(' ', month, kind, local_authority, remove
 
 # Nobody counts otherwise, whatever he was granted.
 answer('CREATE ROLE meddler LOGIN; GRANT USAGE ON SCHEMA cpis TO meddler; GRANT ALL ON ALL TABLES IN SCHEMA cpis TO meddler');
-foreach my $table (qw(summary access_summary notice_summary attendance_summary acknowledgement_summary answer_summary unusual_summary))
+foreach my $table (qw(summary access_summary access_month_summary notice_summary attendance_summary acknowledgement_summary answer_summary unusual_summary))
 {
 	foreach my $command ("DELETE FROM cpis.$table", "TRUNCATE cpis.$table", "INSERT INTO cpis.$table SELECT * FROM cpis.$table LIMIT 1")
 	{
 		my ($rc, $out, $err) = $node->psql('postgres', $command, extra_params => [ '-U', 'meddler' ]);
 		like($err, qr/ERROR:/, $command);
 	}
+}
+foreach my $command ('UPDATE cpis.access_month_summary SET accesses = 0', 'UPDATE cpis.notice_summary SET notices = 0')
+{
+	my ($rc, $out, $err) = $node->psql('postgres', $command, extra_params => [ '-U', 'meddler' ]);
+	like($err, qr/ERROR:/, $command);
 }
 my ($rc, $out, $err) = $node->psql('postgres', 'SELECT cpis_summarise()', extra_params => [ '-U', 'counts' ]);
 like($err, qr/permission denied for function cpis_summarise/, 'analysts do not summarise');

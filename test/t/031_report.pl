@@ -84,6 +84,16 @@ check_page($page, 'three months');
 check_page(report('2026-03-06', '2026-03-06'), 'one day');
 check_page(report('2016-12-01', '2026-12-31'), 'ten years');
 
+# Parts of months at both ends, a whole one between.
+foreach (
+	[ '2026-01-07', '2026-03-05' ], [ '2026-01-06', '2026-03-05' ], [ '2026-01-07', '2026-03-06' ], [ '2026-01-01', '2026-02-28' ], [ '2025-12-31', '2026-03-31' ], [ '2026-02-06', '2026-02-06' ], [ '2026-02-07', '2026-03-05' ])
+{
+	my ($from, $to) = @$_;
+	my $number = answer("SELECT to_char((SELECT count(*) FROM cpis.audit_event WHERE action IN ('lookup', 'flag') AND outcome <> 'refused'
+		AND (recorded_at AT TIME ZONE 'Europe/London')::date BETWEEN '$from' AND '$to'), 'FM999,990')");
+	like(report($from, $to), qr/Accesses answered<\/dt><dd><strong>\Q$number\E<\/strong>/, "$from to $to: $number");
+}
+
 # What it says is what there is.
 sub says
 {
