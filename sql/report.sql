@@ -42,26 +42,28 @@ CREATE FUNCTION cpis.report_lag(lag interval) RETURNS text
 		ELSE to_char(extract(epoch FROM lag) / 86400, 'FM999,990.0') || ' days' END;
 COMMENT ON FUNCTION cpis.report_lag(interval) IS 'a time that something waited';
 
-CREATE FUNCTION cpis.report_row(VARIADIC cells text[]) RETURNS text
+CREATE FUNCTION cpis.report_cell(cell text, n integer, header text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT '<tr>' || string_agg(CASE c.n WHEN 1 THEN '<th scope="row">' || cpis.html(c.cell) || '</th>'
-		WHEN 2 THEN CASE WHEN c.cell LIKE '<svg %' THEN '<td class="bar">' || c.cell || '</td>' ELSE '<td>' || cpis.html(c.cell) || '</td>' END
-		ELSE '<td>' || cpis.html(c.cell) || '</td>' END, '' ORDER BY c.n) || '</tr>'
-	FROM unnest(cells) WITH ORDINALITY AS c (cell, n);
-END;
-COMMENT ON FUNCTION cpis.report_row(text[]) IS 'a row of a table, the first cell its header; the second may be a bar';
+	RETURN CASE WHEN n = 1 THEN '<th scope="row" role="rowheader">' || cpis.html(cell) || '</th>'
+		-- Made by cpis.report_bar(): no text of anybody's stands in the second column.
+		WHEN n = 2 AND cell LIKE '<svg %' THEN '<td role="cell" class="bar">' || cell || '</td>'
+		ELSE '<td role="cell" data-label="' || cpis.html(header) || '">' || cpis.html(cell) || '</td>' END;
+COMMENT ON FUNCTION cpis.report_cell(text, integer, text) IS 'a cell of a table, the first of a row its header; the second may be a bar';
 
-CREATE FUNCTION cpis.report_table(caption text, headers text[], body text) RETURNS text
+CREATE FUNCTION cpis.report_table(caption text, headers text[], cells text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-	-- Where it is wider than the page, it scrolls by itself, with the keyboard, too.
-	SELECT CASE WHEN body IS NULL THEN '<p>' || cpis.html(caption) || ': nothing in this period.</p>'
-		ELSE '<div class="scroll" role="region" tabindex="0" aria-label="' || cpis.html(caption) || '"><table' || CASE WHEN position('<td class="bar">' IN body) > 0 THEN ' class="ranked"' ELSE '' END || '><caption>' || cpis.html(caption) || '</caption><thead><tr>'
-			|| (SELECT string_agg('<th scope="col">' || cpis.html(h.header) || '</th>', '' ORDER BY h.n) FROM unnest(headers) WITH ORDINALITY AS h (header, n))
-			|| '</tr></thead><tbody>' || body || '</tbody></table></div>' END;
+	-- On a narrow page a table of several columns becomes a list; its roles stay, whatever its boxes are.
+	SELECT CASE WHEN cells IS NULL THEN '<p>' || cpis.html(caption) || ': nothing in this period.</p>'
+		ELSE '<div class="scroll" role="region" tabindex="0" aria-label="' || cpis.html(caption) || '"><table role="table" class="' || concat_ws(' ', CASE WHEN t.has_bar THEN 'ranked' END,
+				CASE WHEN cardinality(headers) - t.has_bar::integer > 3 THEN 'cards' END, CASE WHEN cardinality(headers) > 9 THEN 'dense' END) || '"><caption>' || cpis.html(caption) || '</caption><thead role="rowgroup"><tr role="row">'
+			|| (SELECT string_agg('<th scope="col" role="columnheader">' || cpis.html(h.header) || '</th>', '' ORDER BY h.n) FROM unnest(headers) WITH ORDINALITY AS h (header, n))
+			|| '</tr></thead><tbody role="rowgroup">'
+			|| (SELECT string_agg('<tr role="row">' || (SELECT string_agg(cpis.report_cell(cells[r][c], c, headers[c]), '' ORDER BY c) FROM generate_subscripts(cells, 2) AS c) || '</tr>', '' ORDER BY r) FROM generate_subscripts(cells, 1) AS r)
+			|| '</tbody></table></div>' END
+	FROM (SELECT COALESCE(cells[1][2] LIKE '<svg %', false) AS has_bar) AS t;
 END;
-COMMENT ON FUNCTION cpis.report_table(text, text[], text) IS 'a table; a sentence where it has no rows';
+COMMENT ON FUNCTION cpis.report_table(text, text[], text[]) IS 'a table, of cells in two dimensions; a sentence where it has no rows';
 
 CREATE FUNCTION cpis.report_bar(part numeric, most numeric) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -168,7 +170,7 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('headlines', 'Headline figures',
 		'<dl class="figures">' || (SELECT string_agg('<div><dt>' || cpis.html(f.name) || '</dt><dd><strong>' || f.value || '</strong> <span>' || cpis.html(f.note) || '</span></dd></div>', '' ORDER BY f.place) FROM figure f) || '</dl>'
 		|| cpis.report_table('Children with a running plan today, against the guidance', ARRAY['Kind of plan', 'Share of the guidance''s number', 'Children', 'Guidance (2014/15)'],
-			(SELECT string_agg(cpis.report_row(r.plan_type_name, cpis.report_bar(least(r.children, r.expected), r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)), '' ORDER BY r.expected DESC) FROM register r)),
+			(SELECT array_agg(ARRAY[r.plan_type_name, cpis.report_bar(least(r.children, r.expected), r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)] ORDER BY r.expected DESC) FROM register r)),
 		'cpis.analyst_register, cpis.analyst_access_day. Children are rounded to 5.');
 END;
 COMMENT ON FUNCTION cpis.report_headlines(date, date) IS 'section of the report: headline figures';
@@ -201,16 +203,16 @@ BEGIN ATOMIC
 					  FROM cell c GROUP BY c.name, c.total) AS s) || '</div>', '')
 		|| CASE WHEN (SELECT count(*) FROM step) > 14 THEN
 			cpis.report_table('Accesses by care setting', ARRAY['Care setting', 'Share', 'Accesses'],
-				(SELECT string_agg(cpis.report_row(s.name, cpis.report_bar(s.accesses, (SELECT max(o.accesses) FROM setting o)), cpis.report_number(s.accesses)), '' ORDER BY s.accesses DESC, s.name) FROM setting s))
+				(SELECT array_agg(ARRAY[s.name, cpis.report_bar(s.accesses, (SELECT max(o.accesses) FROM setting o)), cpis.report_number(s.accesses)] ORDER BY s.accesses DESC, s.name) FROM setting s))
 		ELSE
 			cpis.report_table('Accesses by care setting', ARRAY['Care setting'] || (SELECT array_agg(t.label ORDER BY t.step) FROM step t) || ARRAY['Total'],
-				(SELECT string_agg(r.body, '' ORDER BY r.total DESC, r.name)
-				 FROM (SELECT c.name, c.total, cpis.report_row(VARIADIC ARRAY[c.name] || array_agg(cpis.report_number(c.accesses) ORDER BY c.step) || ARRAY[cpis.report_number(c.total)]) AS body
+				(SELECT array_agg(r.body ORDER BY r.total DESC, r.name)
+				 FROM (SELECT c.name, c.total, ARRAY[c.name] || array_agg(cpis.report_number(c.accesses) ORDER BY c.step) || ARRAY[cpis.report_number(c.total)] AS body
 					   FROM cell c GROUP BY c.name, c.total) AS r)) END,
 		'cpis.analyst_access_day. Accesses answered: look-ups and flags.')
 		|| cpis.report_section('organisations', 'Organisations that looked most',
 			cpis.report_table('Accesses by organisation, the 25 with most', ARRAY['Organisation', 'Share of the most', 'Accesses'],
-				(SELECT string_agg(cpis.report_row(COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not given'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_number(p.accesses)), '' ORDER BY p.n)
+				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not given'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_number(p.accesses)] ORDER BY p.n)
 				 FROM place p LEFT JOIN cpis.report_organisations() o ON o.code = p.organisation WHERE p.n <= 25))
 			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other organisations: ' || cpis.report_number(sum(p.accesses)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_access_day; all of them by month in cpis.analyst_access_month.');
@@ -239,16 +241,16 @@ BEGIN ATOMIC
 	)
 	SELECT cpis.report_section('authorities', 'Local authorities that were notified most',
 			cpis.report_table('Notices of accesses by local authority, the 25 with most', ARRAY['Local authority', 'Share of the most', 'Notices', 'Mean lag', 'Longest lag', 'Within 24 hours'],
-				(SELECT string_agg(cpis.report_row(a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_number(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
-					cpis.report_percent(l.within_day, l.notices)), '' ORDER BY a.n) FROM authority a LEFT JOIN lag l ON l.local_authority = a.local_authority WHERE a.n <= 25))
+				(SELECT array_agg(ARRAY[a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_number(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
+					cpis.report_percent(l.within_day, l.notices)] ORDER BY a.n) FROM authority a LEFT JOIN lag l ON l.local_authority = a.local_authority WHERE a.n <= 25))
 			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other authorities: ' || cpis.report_number(sum(a.notices)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, whole months. Lag is from the event to the acknowledgement of its notice.')
 		|| cpis.report_section('lag', 'How long notices waited',
 			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a month') FROM month m)
 				|| (SELECT cpis.report_chart('Mean lag of notices acknowledged, in hours', array_agg(m.label ORDER BY m.month), array_agg(round(extract(epoch FROM m.mean_lag) / 3600, 1) ORDER BY m.month), 'hours') FROM month m) || '</div>', '')
 			|| cpis.report_table('Notices by month', ARRAY['Month', 'Sent', 'Acknowledged', 'Mean lag', 'Longest lag', 'Within an hour', 'Within 24 hours'],
-				(SELECT string_agg(cpis.report_row(m.label, cpis.report_number(m.sent), cpis.report_number(COALESCE(m.notices, 0)), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
-					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)), '' ORDER BY m.month) FROM month m))
+				(SELECT array_agg(ARRAY[m.label, cpis.report_number(m.sent), cpis.report_number(COALESCE(m.notices, 0)), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
+					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)] ORDER BY m.month) FROM month m))
 			|| (SELECT '<p>' || CASE WHEN count(*) = 0 THEN 'No authority has notices that have waited for more than a day.'
 				ELSE cpis.report_number(count(*)) || ' authorities have notices that have waited for more than a day now, the oldest for ' || cpis.report_lag(max(e.lag)) || '.' END || '</p>' FROM cpis_notification_escalation e),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, cpis_notification_escalation.');
@@ -264,8 +266,8 @@ BEGIN ATOMIC
 	)
 	SELECT cpis.report_section('attendance', 'Children seen in several places',
 		COALESCE((SELECT cpis.report_table('Children with a plan who were seen in ' || to_char(max(a.month)::timestamp, 'FMMonth YYYY'), ARRAY['Care settings', 'Organisations', 'Authorities notified', 'Children'],
-				string_agg(cpis.report_row(CASE a.care_settings WHEN 3 THEN '3 or more' ELSE a.care_settings::text END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
-					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)), '' ORDER BY a.care_settings, a.organisations, a.local_authorities))
+				array_agg(ARRAY[CASE a.care_settings WHEN 3 THEN '3 or more' ELSE a.care_settings::text END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
+					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)] ORDER BY a.care_settings, a.organisations, a.local_authorities))
 			FROM attendance a WHERE a.month = (SELECT max(m.month) FROM attendance m) HAVING count(*) > 0), '<p>Nobody was seen in this period.</p>'),
 		'cpis.analyst_attendance (guidance section 4.2), the last month of the period. Numbers are rounded to 5.');
 END;
@@ -276,11 +278,11 @@ CREATE FUNCTION cpis.report_submissions(from_date date, to_date date) RETURNS te
 BEGIN ATOMIC
 	SELECT cpis.report_section('submissions', 'What local authorities sent',
 		cpis.report_table('Submissions by answer', ARRAY['Answer', 'Submissions', 'Records loaded', 'Records rejected', 'Authorities'],
-			(SELECT string_agg(cpis.report_row(concat_ws(' ', s.file_code, s.detail_code), cpis.report_number(s.submissions), cpis.report_number(s.accepted), cpis.report_number(s.rejected), cpis.report_number(s.authorities)), '' ORDER BY s.file_code, s.detail_code)
+			(SELECT array_agg(ARRAY[concat_ws(' ', s.file_code, s.detail_code), cpis.report_number(s.submissions), cpis.report_number(s.accepted), cpis.report_number(s.rejected), cpis.report_number(s.authorities)] ORDER BY s.file_code, s.detail_code)
 			 FROM (SELECT v.file_code, v.detail_code, sum(v.submissions) AS submissions, sum(v.accepted) AS accepted, sum(v.rejected) AS rejected, count(DISTINCT v.local_authority) AS authorities
 				   FROM cpis.analyst_submission v WHERE v.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date GROUP BY v.file_code, v.detail_code) AS s))
 		|| cpis.report_table('Records by answer, the 15 most frequent', ARRAY['Answer', 'Share of the most', 'Records'],
-			(SELECT string_agg(cpis.report_row(concat_ws(' ', r.record_code, r.detail_code, r.field), cpis.report_bar(r.records, r.most), cpis.report_number(r.records)), '' ORDER BY r.records DESC, r.record_code, r.detail_code, r.field)
+			(SELECT array_agg(ARRAY[concat_ws(' ', r.record_code, r.detail_code, r.field), cpis.report_bar(r.records, r.most), cpis.report_number(r.records)] ORDER BY r.records DESC, r.record_code, r.detail_code, r.field)
 			 FROM (SELECT v.record_code, v.detail_code, v.field, sum(v.records) AS records, max(sum(v.records)) OVER () AS most, row_number() OVER (ORDER BY sum(v.records) DESC, v.record_code, v.detail_code, v.field) AS n
 				   FROM cpis.analyst_answer v WHERE v.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date GROUP BY v.record_code, v.detail_code, v.field) AS r WHERE r.n <= 15)),
 		'cpis.analyst_submission, cpis.analyst_answer, whole months.');
@@ -293,7 +295,7 @@ BEGIN ATOMIC
 	WITH progress AS MATERIALIZED (SELECT p.* FROM cpis.implementation_progress p)
 	SELECT cpis.report_section('implementation', 'How far providers are',
 		cpis.report_table('All providers', ARRAY['What', 'Share', 'Number', 'Of'],
-			(SELECT string_agg(cpis.report_row(w.name, cpis.report_bar(w.part, w.whole), cpis.report_number(w.part), cpis.report_number(w.whole)), '' ORDER BY w.n)
+			(SELECT array_agg(ARRAY[w.name, cpis.report_bar(w.part, w.whole), cpis.report_number(w.part), cpis.report_number(w.whole)] ORDER BY w.n)
 			 FROM (SELECT count(*) AS providers, count(p.agreement_sent_on) AS sent, count(p.agreement_signed_on) AS signed, count(p.agreement_returned_on) AS returned, count(*) FILTER (WHERE p.has_champion) AS champions,
 					   count(*) FILTER (WHERE p.group_parts_missing = '{}') AS groups, COALESCE(sum(p.steps), 0) AS steps, COALESCE(sum(p.steps_done), 0) AS steps_done, COALESCE(sum(p.settings), 0) AS settings, COALESCE(sum(p.settings_live), 0) AS live
 				   FROM progress p) AS t
@@ -301,8 +303,8 @@ BEGIN ATOMIC
 					(4, 'Clinical champion named', t.champions, t.providers), (5, 'Task and finish group complete', t.groups, t.providers), (6, 'Steps done', t.steps_done, t.steps), (7, 'Care settings live', t.live, t.settings)) AS w (n, name, part, whole)
 			 WHERE t.providers > 0))
 		|| cpis.report_table('Commissioners, the 25 with most providers', ARRAY['Commissioner', 'Settings live', 'Of', 'Providers', 'Agreements returned', 'Overdue', 'Open escalations', 'Open risks'],
-			(SELECT string_agg(cpis.report_row(COALESCE(c.commissioner, 'none'), cpis.report_number(c.settings_live), cpis.report_number(c.settings), cpis.report_number(c.providers), cpis.report_number(c.agreements_returned),
-				cpis.report_number(c.overdue), cpis.report_number(c.open_escalations), cpis.report_number(c.open_risks)), '' ORDER BY c.n)
+			(SELECT array_agg(ARRAY[COALESCE(c.commissioner, 'none'), cpis.report_number(c.settings_live), cpis.report_number(c.settings), cpis.report_number(c.providers), cpis.report_number(c.agreements_returned),
+				cpis.report_number(c.overdue), cpis.report_number(c.open_escalations), cpis.report_number(c.open_risks)] ORDER BY c.n)
 			 FROM (SELECT p.commissioner, count(*) AS providers, count(p.agreement_returned_on) AS agreements_returned, sum(p.settings) AS settings, sum(p.settings_live) AS settings_live, sum(p.overdue) AS overdue,
 					   sum(p.open_escalations) AS open_escalations, sum(p.open_risks) AS open_risks, row_number() OVER (ORDER BY count(*) DESC, p.commissioner) AS n FROM progress p GROUP BY p.commissioner) AS c WHERE c.n <= 25)),
 		'cpis.implementation_progress, today; by provider there and in cpis.implementation_overdue.');
@@ -317,7 +319,7 @@ BEGIN ATOMIC
 			|| ' ' || cpis.report_number(s.held_back) || ' are held back by a hold; the last purge failed at ' || cpis.report_number(s.failed) || '. The purge '
 			|| CASE WHEN s.paused THEN 'is paused' WHEN s.automatic THEN 'runs by itself' ELSE 'does not run by itself' END || '.</p>' FROM cpis_stat_retention s)
 		|| cpis.report_table('Records removed', ARRAY['Kind of record', 'Removed', 'Latest, days after the day due'],
-			(SELECT string_agg(cpis.report_row(r.kind, cpis.report_number(r.removed), cpis.report_number(r.latest_days)), '' ORDER BY r.kind)
+			(SELECT array_agg(ARRAY[r.kind, cpis.report_number(r.removed), cpis.report_number(r.latest_days)] ORDER BY r.kind)
 			 FROM (SELECT v.kind, sum(v.removed) AS removed, max(v.latest_days) AS latest_days FROM cpis.analyst_removal v WHERE v.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date GROUP BY v.kind) AS r)),
 		'cpis_stat_retention, today; cpis.analyst_removal, whole months.');
 END;
@@ -343,8 +345,8 @@ BEGIN ATOMIC
 	)
 	SELECT cpis.report_section('unusual', 'Unusual access',
 		COALESCE((SELECT cpis.report_table('Unusual accesses of the 31 days before ' || cpis.report_day(max(c.day)), ARRAY['What', 'Cases', 'Healthcare workers'],
-			string_agg(cpis.report_row(CASE c.kind WHEN 'bulk' THEN 'More than 30 people within an hour' WHEN 'misses' THEN 'Quick series of numbers without a plan' WHEN 'hours' THEN 'At an hour unusual for the worker' ELSE 'Children of an authority unusual for the organisation' END,
-				cpis.report_number(c.cases), cpis.report_number(c.workers)), '' ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They have not been counted yet.</p>'),
+			array_agg(ARRAY[CASE c.kind WHEN 'bulk' THEN 'More than 30 people within an hour' WHEN 'misses' THEN 'Quick series of numbers without a plan' WHEN 'hours' THEN 'At an hour unusual for the worker' ELSE 'Children of an authority unusual for the organisation' END,
+				cpis.report_number(c.cases), cpis.report_number(c.workers)] ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They have not been counted yet.</p>'),
 		'cpis.analyst_unusual. None of them is proof of anything; a steward looks at them in cpis.unusual_bulk and so on.');
 END;
 COMMENT ON FUNCTION cpis.report_unusual(date) IS 'section of the report: how many unusual accesses there were';
@@ -368,7 +370,7 @@ nav a { display: inline-block; padding: 0.25rem 0; }
 .figures > div { background: var(--card); border: 1px solid var(--line); border-radius: 0.5rem; padding: 0.75rem 1rem; }
 .figures dd { margin: 0; } .figures strong { display: block; font-size: 1.75rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .figures span, .source, figcaption, caption { color: var(--quiet); }
-.source { font-size: 0.875rem; }
+.source { font-size: 0.875em; }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0.25rem 1rem; margin: 0; }
 .facts dt { font-weight: 600; } .facts dd { margin: 0; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); gap: 1rem 1.5rem; margin-bottom: 1rem; }
@@ -382,16 +384,21 @@ caption { text-align: left; padding: 0.25rem 0; }
 th, td { padding: 0.3rem 0.75rem 0.3rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; } tbody th { font-weight: 400; white-space: normal; min-width: 10rem; overflow-wrap: anywhere; }
+.dense { font-size: 0.8125rem; } .dense th, .dense td { padding-right: 0.4rem; } .dense tbody th { min-width: 7rem; }
 .bar { width: 12rem; min-width: 6rem; } .bar svg { display: block; width: 100%; height: 0.75rem; }
 @media (max-width: 40rem) {
 	table { min-width: 0; font-size: 0.875rem; } th, td { padding-right: 0.5rem; } tbody th { min-width: 6.5rem; }
 	.ranked .bar, .ranked thead th:nth-child(2) { display: none; }
+	.cards, .cards caption, .cards tbody, .cards tr, .cards tbody th { display: block; } .cards thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+	.cards tr { border-bottom: 1px solid var(--line); padding: 0.4rem 0; } .cards th, .cards td { border: 0; padding: 0.1rem 0; } .cards tbody th { font-weight: 600; }
+	.cards td { display: flex; justify-content: space-between; gap: 1rem; } .cards td::before { content: attr(data-label); color: var(--quiet); white-space: normal; text-align: left; }
 }
 @media print {
 	@page { size: A4; margin: 15mm; }
 	:root { color-scheme: light; --page: #ffffff; --ink: #000000; --quiet: #333333; --line: #999999; --fill: #005eb8; --track: #e3e9ef; --card: #ffffff; }
 	body { font-size: 9.5pt; } nav, .skip { display: none; } header, main, footer { padding: 0; max-width: none; }
 	.scroll { overflow: visible; } table { width: 100%; font-size: 8pt; min-width: 0; } th, td { padding: 0.15rem 0.35rem 0.15rem 0; } tbody th { min-width: 5rem; } .bar { width: 20%; min-width: 3rem; }
+	.dense { font-size: 6.5pt; } .dense th, .dense td { padding-right: 0.2rem; } .dense tbody th { min-width: 4.5rem; }
 	.charts { grid-template-columns: repeat(2, 1fr); gap: 0.5rem 1rem; } .figures { grid-template-columns: repeat(3, 1fr); gap: 0.5rem; }
 	h2 { break-after: avoid; } figure, tr, .figures > div { break-inside: avoid; } thead { display: table-header-group; }
 	svg .fill, svg .track { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

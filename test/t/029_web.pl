@@ -30,7 +30,7 @@ sub views_with
 my $sound = seen('<p>Sound.</p><svg viewBox="0 0 100 20" width="100" role="img" aria-label="a word"><text x="0" y="15" font-size="12">word</text></svg>');
 is(scalar(@{ $sound->{views} }), 7, 'three widths, light and dark, and print');
 is(scalar(@{ $sound->{console} }) + @{ $sound->{requests} }, 0, 'a sound page: nothing on the console, no request');
-is(views_with($sound, $_), 0, "a sound page: $_") foreach qw(overflow wide cut overlaps axe);
+is(views_with($sound, $_), 0, "a sound page: $_") foreach qw(overflow wide cut overlaps scrolled axe);
 is($sound->{views}[0]{counts}{svg}, 1, 'what there is is counted');
 ok(-s "$folder/$_", "there is $_") foreach qw(light-360.png dark-1920.png print-680.png print-680.pdf);
 
@@ -38,6 +38,7 @@ ok(@{ seen('<script>console.error("no")</script>')->{console} } >= 7, 'an error 
 ok(@{ seen('<script>nothing.there()</script>')->{console} } >= 7, 'an exception is seen');
 ok(@{ seen('<p>x</p><img alt="x" src="http://127.0.0.1:1/x.png">')->{requests} } >= 7, 'a request is seen');
 is(views_with(seen('<div style="width: 500px">wide</div>'), 'overflow'), 2, 'a page that is wider than 360 pixels is seen');
+is(views_with(seen('<div style="overflow-x: auto" tabindex="0"><div style="width: 500px">wide</div></div>'), 'scrolled'), 2, 'what has to be scrolled to is seen');
 my $overlap = '<svg viewBox="0 0 100 20" width="100" role="img" aria-label="words"><text x="0" y="15" font-size="12">one</text><text x="5" y="15" font-size="12">two</text></svg>';
 is(views_with(seen($overlap), 'overlaps'), 7, 'texts on top of each other are seen');
 is(views_with(seen('<svg viewBox="0 0 100 20" width="100" role="img" aria-label="a word"><text x="90" y="15" font-size="12">cut off here</text></svg>'), 'cut'), 7, 'text that is cut off is seen');

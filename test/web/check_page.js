@@ -17,18 +17,22 @@ const WIDTHS = [360, 1024, 1920];
 // An A4 sheet without its margins of 15 mm, at 96 dots an inch.
 const SHEET = Math.round((210 - 30) / 25.4 * 96);
 
-// In the page: what is wider than it, cut off, or on top of each other.
+// In the page: what is wider than it, cut off, to be scrolled to sideways, or on top of each other.
 function layout() {
 	const root = document.documentElement;
 	const name = (e) => `${e.tagName.toLowerCase()}${e.id ? '#' + e.id : ''} ${(e.textContent || '').trim().slice(0, 40)}`;
+	// Hidden from the eye, and there for who listens.
+	const unseen = (e) => e.closest('thead') !== null && getComputedStyle(e.closest('thead')).clipPath !== 'none';
 	const scrolls = (e) => e.closest('.scroll') !== null && getComputedStyle(e.closest('.scroll')).overflowX !== 'visible';
 	const shown = (e) => { const b = e.getBoundingClientRect(); return b.width > 0 && b.height > 0 && getComputedStyle(e).visibility !== 'hidden'; };
-	const all = [...document.body.querySelectorAll('*')].filter(shown);
-	const found = { overflow: root.scrollWidth - root.clientWidth, wide: [], cut: [], overlaps: [] };
+	const all = [...document.body.querySelectorAll('*')].filter((e) => shown(e) && !unseen(e));
+	const found = { overflow: root.scrollWidth - root.clientWidth, wide: [], cut: [], overlaps: [], scrolled: [] };
 	for (const e of all) {
 		const box = e.getBoundingClientRect();
 		if (box.right > root.clientWidth + 1 && !scrolls(e) && !e.closest('svg'))
 			found.wide.push(name(e));
+		if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1)
+			found.scrolled.push(name(e));
 		if (getComputedStyle(e).overflowX === 'hidden' && e.scrollWidth > e.clientWidth + 1)
 			found.cut.push(name(e));
 		const svg = e.tagName === 'text' ? e.ownerSVGElement.getBoundingClientRect() : null;
@@ -40,7 +44,7 @@ function layout() {
 	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	while (walker.nextNode()) {
 		const node = walker.currentNode;
-		if (node.data.trim() === '' || !shown(node.parentElement) || node.parentElement.closest('.skip'))
+		if (node.data.trim() === '' || !shown(node.parentElement) || unseen(node.parentElement) || node.parentElement.closest('.skip'))
 			continue;
 		const range = document.createRange();
 		range.selectNodeContents(node);
