@@ -265,8 +265,8 @@ BEGIN ATOMIC
 		FROM cpis.analyst_attendance a WHERE a.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date
 	)
 	SELECT cpis.report_section('attendance', 'Children seen in several places',
-		COALESCE((SELECT cpis.report_table('Children with a plan who were seen in ' || to_char(max(a.month)::timestamp, 'FMMonth YYYY'), ARRAY['Care settings', 'Organisations', 'Authorities notified', 'Children'],
-				array_agg(ARRAY[CASE a.care_settings WHEN 3 THEN '3 or more' ELSE a.care_settings::text END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
+		COALESCE((SELECT cpis.report_table('Children with a plan who were seen in ' || to_char(max(a.month)::timestamp, 'FMMonth YYYY'), ARRAY['Seen in', 'Organisations', 'Authorities notified', 'Children'],
+				array_agg(ARRAY[CASE a.care_settings WHEN 1 THEN '1 care setting' WHEN 3 THEN '3 or more care settings' ELSE a.care_settings || ' care settings' END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
 					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)] ORDER BY a.care_settings, a.organisations, a.local_authorities))
 			FROM attendance a WHERE a.month = (SELECT max(m.month) FROM attendance m) HAVING count(*) > 0), '<p>Nobody was seen in this period.</p>'),
 		'cpis.analyst_attendance (guidance section 4.2), the last month of the period. Numbers are rounded to 5.');
@@ -302,7 +302,7 @@ BEGIN ATOMIC
 				CROSS JOIN LATERAL (VALUES (1, 'Letter of agreement sent', t.sent, t.providers), (2, 'Letter of agreement signed', t.signed, t.providers), (3, 'Letter of agreement returned', t.returned, t.providers),
 					(4, 'Clinical champion named', t.champions, t.providers), (5, 'Task and finish group complete', t.groups, t.providers), (6, 'Steps done', t.steps_done, t.steps), (7, 'Care settings live', t.live, t.settings)) AS w (n, name, part, whole)
 			 WHERE t.providers > 0))
-		|| cpis.report_table('Commissioners, the 25 with most providers', ARRAY['Commissioner', 'Settings live', 'Of', 'Providers', 'Agreements returned', 'Overdue', 'Open escalations', 'Open risks'],
+		|| cpis.report_table('Commissioners, the 25 with most providers', ARRAY['Commissioner', 'Settings live', 'Settings', 'Providers', 'Agreements returned', 'Overdue', 'Open escalations', 'Open risks'],
 			(SELECT array_agg(ARRAY[COALESCE(c.commissioner, 'none'), cpis.report_number(c.settings_live), cpis.report_number(c.settings), cpis.report_number(c.providers), cpis.report_number(c.agreements_returned),
 				cpis.report_number(c.overdue), cpis.report_number(c.open_escalations), cpis.report_number(c.open_risks)] ORDER BY c.n)
 			 FROM (SELECT p.commissioner, count(*) AS providers, count(p.agreement_returned_on) AS agreements_returned, sum(p.settings) AS settings, sum(p.settings_live) AS settings_live, sum(p.overdue) AS overdue,
