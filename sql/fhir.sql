@@ -12,7 +12,7 @@
  * cpis_lookup() and with cpis.steward_event.
  */
 CREATE FUNCTION cpis.fhir_time(at timestamptz) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+	LANGUAGE sql STABLE PARALLEL SAFE STRICT
 	RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 COMMENT ON FUNCTION cpis.fhir_time(timestamptz) IS 'a time as a FHIR instant, in UTC';
 
@@ -74,7 +74,7 @@ CREATE FUNCTION cpis.fhir_practitioner_role(worker_name text, job_role text, org
 COMMENT ON FUNCTION cpis.fhir_practitioner_role(text, text, text, text) IS 'who has looked, as FHIR PractitionerRole';
 
 CREATE FUNCTION cpis.fhir_access(accessed_at timestamptz, nhs_number @extschema@.nhs_number, who jsonb) RETURNS jsonb
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN jsonb_build_object(
 		'resourceType', 'AuditEvent',
 		'type', jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/audit-event-type', 'code', 'rest', 'display', 'Restful Operation'),
@@ -156,8 +156,10 @@ CREATE FUNCTION cpis.fhir_agents(event cpis.steward_event) RETURNS jsonb
 			cpis.fhir_agent('110152', 'Destination Role ID', 'http://dicom.nema.org/resources/ontology/DCM',
 				jsonb_build_object('type', 'Device', 'display', 'cpis in database ' || current_database()), false,
 				jsonb_build_object('network', jsonb_build_object('address', COALESCE(host(inet_server_addr()), 'localhost'), 'type', CASE WHEN inet_server_addr() IS NULL THEN '1' ELSE '2' END))))
+		-- A person who asks receives what is told (BALP); one who is named by a device is responsible for it.
 		|| CASE WHEN (event).worker_name IS NULL THEN '[]' ELSE jsonb_build_array(
-			cpis.fhir_agent('IRCP', 'information recipient', 'http://terminology.hl7.org/CodeSystem/v3-ParticipationType',
+			cpis.fhir_agent(CASE WHEN (event).detail = 'author: device' THEN 'RESP' ELSE 'IRCP' END, CASE WHEN (event).detail = 'author: device' THEN 'responsible party' ELSE 'information recipient' END,
+				'http://terminology.hl7.org/CodeSystem/v3-ParticipationType',
 				cpis.fhir_identified('urn:cpis:worker', (event).worker_id, (event).worker_name, 'Practitioner'), (event).detail IS DISTINCT FROM 'author: device',
 				jsonb_strip_nulls(jsonb_build_object('name', (event).worker_name,
 					'role', CASE WHEN (event).job_role IS NOT NULL THEN jsonb_build_array(jsonb_build_object('text', (event).job_role)) END)))) END

@@ -15,27 +15,27 @@ CREATE FUNCTION cpis.html(content text) RETURNS text
 COMMENT ON FUNCTION cpis.html(text) IS 'text as it stands in HTML, in content and in attributes in double quotes';
 
 CREATE FUNCTION cpis.report_number(n numeric) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN COALESCE(to_char(n, 'FM999,999,999,999,990'), '–');
 COMMENT ON FUNCTION cpis.report_number(numeric) IS 'a number with thousands separated';
 
 CREATE FUNCTION cpis.report_children(n bigint) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE WHEN n IS NULL THEN '1 to 7' ELSE cpis.report_number(n) END;
 COMMENT ON FUNCTION cpis.report_children(bigint) IS 'a number of children, of which small ones are not said';
 
 CREATE FUNCTION cpis.report_percent(part numeric, whole numeric) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE WHEN whole > 0 THEN to_char(100 * COALESCE(part, 0) / whole, 'FM990.0') || ' %' ELSE '–' END;
 COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent';
 
 CREATE FUNCTION cpis.report_day(day date) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN COALESCE(to_char(day::timestamp, 'FMDD Mon YYYY'), '–');
 COMMENT ON FUNCTION cpis.report_day(date) IS 'a day in words';
 
 CREATE FUNCTION cpis.report_lag(lag interval) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE WHEN lag IS NULL THEN '–'
 		WHEN lag < interval '1 hour' THEN round(extract(epoch FROM lag) / 60) || ' min'
 		WHEN lag < interval '2 days' THEN to_char(extract(epoch FROM lag) / 3600, 'FM990.0') || ' h'
@@ -66,14 +66,14 @@ END;
 COMMENT ON FUNCTION cpis.report_table(text, text[], text[]) IS 'a table, of cells in two dimensions; a sentence where it has no rows';
 
 CREATE FUNCTION cpis.report_bar(part numeric, most numeric) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 	-- The number stands beside it.
 	RETURN '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="track" width="100" height="10"/><rect class="fill" width="'
 		|| to_char(CASE WHEN most > 0 THEN 100 * COALESCE(part, 0) / most ELSE 0 END, 'FM990.0') || '" height="10"/></svg>';
 COMMENT ON FUNCTION cpis.report_bar(numeric, numeric) IS 'a bar in a row of a ranking';
 
 CREATE FUNCTION cpis.report_chart(title text, labels text[], numbers numeric[], unit text) RETURNS text
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT '<figure><figcaption>' || cpis.html(title) || '</figcaption><svg viewBox="0 0 340 130" role="img" aria-label="' || cpis.html(format('%s: %s in all, at most %s %s in one column, %s to %s',
 			title, cpis.report_number(v.total), cpis.report_number(v.most), unit, labels[1], labels[v.n])) || '">'
@@ -98,7 +98,7 @@ COMMENT ON FUNCTION cpis.report_section(text, text, text, text) IS 'a section of
 
 -- Days up to six weeks, months up to five years, else years.
 CREATE FUNCTION cpis.report_steps(from_date date, to_date date, OUT step integer, OUT begins date, OUT label text, OUT unit text) RETURNS SETOF record
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT row_number() OVER (ORDER BY s.at)::integer, s.at::date,
 		CASE scale.unit WHEN 'day' THEN to_char(s.at, 'FMDD Mon') WHEN 'month' THEN to_char(s.at, 'Mon YYYY') ELSE to_char(s.at, 'YYYY') END, scale.unit
