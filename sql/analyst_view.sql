@@ -98,20 +98,44 @@ COMMENT ON COLUMN cpis.analyst_acknowledgement.within_day IS 'how many up to 24 
  * Small numbers would tell who somebody is to whoever knows a little: 1 to 7 is not said, and the
  * rest is rounded to 5, so that nobody finds them by subtraction.
  */
+CREATE FUNCTION cpis.told(children bigint) RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN children = 0 OR children > 7 THEN (children + 2) / 5 * 5 END;
+REVOKE ALL ON FUNCTION cpis.told(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis.told(bigint) TO cpis_analyst;
+COMMENT ON FUNCTION cpis.told(bigint) IS 'what analysts are told of so many children: rounded to 5; NULL: 1 to 7';
+
+/*
+ * SECURITY DEFINER, for only what may be told leaves it.
+ */
+CREATE FUNCTION cpis.attendance_open(
+	OUT month date,
+	OUT care_settings integer,
+	OUT organisations integer,
+	OUT local_authorities integer,
+	OUT children bigint)
+	RETURNS SETOF record
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT open.month, least(o.care_settings, 3), least(o.organisations, 3), least(o.local_authorities, 2), cpis.told(sum(o.children)::bigint)
+	FROM (SELECT generate_series(
+			COALESCE((SELECT max(s.completed_month) + interval '1 month' FROM cpis.summary s),
+				(SELECT date_trunc('month', min(e.recorded_at) AT TIME ZONE 'Europe/London') FROM cpis.audit_event e)),
+			now() AT TIME ZONE 'Europe/London', interval '1 month')::date) AS open (month)
+		CROSS JOIN LATERAL cpis.attendance_of_month(open.month) AS o
+	GROUP BY open.month, least(o.care_settings, 3), least(o.organisations, 3), least(o.local_authorities, 2);
+END;
+REVOKE ALL ON FUNCTION cpis.attendance_open() FROM PUBLIC;
+COMMENT ON FUNCTION cpis.attendance_open() IS 'what is behind view cpis.analyst_attendance of months that are not summarised yet';
+
 CREATE VIEW cpis.analyst_attendance WITH (security_barrier) AS
-	SELECT m.month, m.care_settings, m.organisations, m.local_authorities, CASE WHEN m.children > 7 THEN (m.children + 2) / 5 * 5 END AS children
+	SELECT m.month, m.care_settings, m.organisations, m.local_authorities, cpis.told(m.children) AS children
 	FROM (
-		SELECT a.month, least(a.care_settings, 3), least(a.organisations, 3), least(a.local_authorities, 2), sum(a.children)::bigint
-		FROM (
-			SELECT s.month, s.care_settings, s.organisations, s.local_authorities, s.children FROM cpis.attendance_summary s
-			UNION ALL
-			SELECT open.month, o.care_settings, o.organisations, o.local_authorities, o.children
-			FROM (SELECT generate_series(
-					COALESCE((SELECT max(s.completed_month) + interval '1 month' FROM cpis.summary s),
-						(SELECT date_trunc('month', min(e.recorded_at) AT TIME ZONE 'Europe/London') FROM cpis.audit_event e)),
-					now() AT TIME ZONE 'Europe/London', interval '1 month')::date) AS open (month)
-				CROSS JOIN LATERAL cpis.attendance_of_month(open.month) AS o) AS a
-		GROUP BY a.month, least(a.care_settings, 3), least(a.organisations, 3), least(a.local_authorities, 2)) AS m (month, care_settings, organisations, local_authorities, children);
+		SELECT s.month, least(s.care_settings, 3), least(s.organisations, 3), least(s.local_authorities, 2), sum(s.children)::bigint
+		FROM cpis.attendance_summary s
+		GROUP BY s.month, least(s.care_settings, 3), least(s.organisations, 3), least(s.local_authorities, 2)) AS m (month, care_settings, organisations, local_authorities, children)
+	UNION ALL
+	SELECT o.month, o.care_settings, o.organisations, o.local_authorities, o.children FROM cpis.attendance_open() o;
 REVOKE ALL ON TABLE cpis.analyst_attendance FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_attendance TO cpis_analyst;
 COMMENT ON VIEW cpis.analyst_attendance IS 'in how many places children with a plan were seen, by month: a picture of attendances across settings and boundaries; for cpis_analyst';
@@ -183,7 +207,7 @@ COMMENT ON COLUMN cpis.analyst_removal.latest_days IS 'how many days after it wa
 CREATE FUNCTION cpis.register_count(OUT plan_type text, OUT plan_type_name text, OUT children bigint) RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT t.code, t.name, CASE WHEN count(p.nhs_number) = 0 OR count(DISTINCT p.nhs_number) > 7 THEN (count(DISTINCT p.nhs_number) + 2) / 5 * 5 END
+	SELECT t.code, t.name, cpis.told(count(DISTINCT p.nhs_number))
 	FROM cpis.plan_type t
 		CROSS JOIN (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)
 		LEFT JOIN cpis.plan p ON p.plan_type = t.code AND COALESCE(p.end_date >= today.day, true) AND COALESCE(p.delete_date > today.day, true)
@@ -214,4 +238,4 @@ COMMENT ON COLUMN cpis.analyst_unusual.workers IS 'how many healthcare workers t
 -- What shows how things are now, and nobody.
 GRANT SELECT ON TABLE cpis_stat_retention, cpis_stat_notification, cpis_notification_escalation, cpis_ledger_status TO cpis_analyst;
 GRANT EXECUTE ON FUNCTION cpis.stat_retention(), cpis.stat_notification(), cpis.notification_escalation(), cpis.ledger_status(),
-	cpis.attendance_of_month(date), cpis.register_count() TO cpis_analyst;
+	cpis.attendance_open(), cpis.register_count() TO cpis_analyst;

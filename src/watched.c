@@ -56,11 +56,8 @@ static const char *const views[] =
 	"steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
 };
 
-/* Views that are behind some of them. */
-static const char *const inner_views[] =
-{
-	"worker_access", "bulk_case", "misses_case", "hours_case", "distance_case", "access_of_event", "notice_of_event", "lag_of_acknowledgement", "answer_of_submission",
-};
+/* The view that shows people and records nobody, for superusers. */
+#define UNRECORDED_VIEW "access_event"
 
 /*
  * Several times as many as there are objects, so that most others are told from them by this
@@ -253,10 +250,11 @@ is_definer_function(Oid function)
 }
 
 /*
- * Read the definer functions of the extension in language SQL.
+ * Read the definer functions of the extension in language SQL, and its views, which are behind
+ * others or read nothing that is watched, but for the one that shows people.
  */
 static void
-read_functions(Oid extension)
+read_members(Oid extension, Oid unrecorded)
 {
 	Relation	depends = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
@@ -272,9 +270,13 @@ read_functions(Oid extension)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		if (form->deptype == DEPENDENCY_EXTENSION && form->classid == ProcedureRelationId &&
-			is_definer_function(form->objid))
+		if (form->deptype != DEPENDENCY_EXTENSION)
+			continue;
+		if (form->classid == ProcedureRelationId && is_definer_function(form->objid))
 			add(ProcedureRelationId, form->objid, WATCHED_FUNCTION, "");
+		else if (form->classid == RelationRelationId && form->objid != unrecorded &&
+				 get_rel_relkind(form->objid) == RELKIND_VIEW)
+			add(RelationRelationId, form->objid, WATCHED_INNER_VIEW, "");
 	}
 	systable_endscan(scan);
 	table_close(depends, AccessShareLock);
@@ -297,7 +299,7 @@ read_objects(void)
 	{
 		add(ExtensionRelationId, extension, WATCHED_DROP, "cpis");
 		add(NamespaceRelationId, schema, WATCHED_DROP, "cpis");
-		read_functions(extension);
+		read_members(extension, get_relname_relid(UNRECORDED_VIEW, schema));
 	}
 	if (OidIsValid(extension) && OidIsValid(schema))
 	{
@@ -305,8 +307,6 @@ read_objects(void)
 		read_months(schema);
 		for (int i = 0; i < lengthof(views); i++)
 			add(RelationRelationId, get_relname_relid(views[i], schema), WATCHED_VIEW, views[i]);
-		for (int i = 0; i < lengthof(inner_views); i++)
-			add(RelationRelationId, get_relname_relid(inner_views[i], schema), WATCHED_INNER_VIEW, inner_views[i]);
 	}
 	if (!all)
 		valid = false;

@@ -264,7 +264,7 @@ BEGIN
 	SET LOCAL client_min_messages = error;
 	DROP FUNCTION cpis.trail_months CASCADE;
 	DROP FUNCTION cpis.reconcile_guards, cpis.reconcile_months, cpis.reconcile_submissions, cpis.notices, cpis.stat_notification CASCADE;
-	DROP FUNCTION cpis.attendance_of_month CASCADE;
+	DROP FUNCTION cpis.attendance_of_month, cpis.attendance_open CASCADE;
 	DROP VIEW cpis.analyst_event, cpis.steward_event, cpis.worker_access, cpis.access_of_event, cpis.notice_of_event, cpis.lag_of_acknowledgement CASCADE;
 END
 $$;

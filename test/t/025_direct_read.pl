@@ -132,7 +132,7 @@ subtest 'what is no such read is not' => sub {
 		"SELECT cpis_submission_open('E06000001'); INSERT INTO cpis.submission_record (nhs_number, plan_type, start_date) VALUES ('9990000018', 'lac', '2026-03-01'); SELECT cpis_submission_apply()",
 		"SELECT * FROM cpis_submission_answer(2)", "SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3001), 'looked_after', '2026-01-01')", 'SELECT cpis_plan_correct(1, \'x\', end_date => \'infinity\')',
 		"SELECT cpis_hold_place('x', everything => true)", "SELECT cpis_nhs_number_inactivate(nhs_number_synthetic(900))", 'SELECT count(*) FROM cpis.steward_event', 'SELECT count(*) FROM cpis.authority_plan',
-		'SELECT count(person) FROM cpis.analyst_event', 'SELECT count(*) FROM cpis.analyst_access_month', 'SELECT count(*) FROM cpis.analyst_notice', 'SELECT count(*) FROM cpis.analyst_acknowledgement', 'SELECT count(*) FROM cpis.analyst_attendance', 'SELECT count(*) FROM cpis.analyst_answer', 'SELECT * FROM cpis.unusual_distance', 'ANALYZE cpis.plan', 'VACUUM cpis.plan', 'SELECT 1')
+		'SELECT count(person) FROM cpis.analyst_event', 'SELECT count(*) FROM cpis.analyst_access_month', 'SELECT count(*) FROM cpis.analyst_notice', 'SELECT count(*) FROM cpis.analyst_acknowledgement', 'SELECT count(*) FROM cpis.analyst_attendance', 'SELECT count(*) FROM cpis.analyst_answer', 'SELECT count(*) FROM cpis.analyst_access_day', 'SELECT count(*) FROM cpis.analyst_register', 'SELECT count(*) FROM cpis.analyst_unusual', "SELECT length(cpis_report('2026-01-01', '2026-02-01'))", 'SELECT count(*) FROM cpis.implementation_progress', 'SELECT cpis_summarise()', 'SELECT * FROM cpis.unusual_distance', 'ANALYZE cpis.plan', 'VACUUM cpis.plan', 'SELECT 1')
 	{
 		my $left = leaves($sql);
 		is($left->{n}, 0, $sql) or diag($left->{detail});
