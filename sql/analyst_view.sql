@@ -229,7 +229,7 @@ CREATE VIEW cpis.analyst_unusual WITH (security_barrier) AS
 	SELECT u.day, u.kind, u.cases, u.workers FROM cpis.unusual_summary u;
 REVOKE ALL ON TABLE cpis.analyst_unusual FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_unusual TO cpis_analyst;
-COMMENT ON VIEW cpis.analyst_unusual IS 'how many unusual accesses stewards had to look at, counted once a day; for cpis_analyst';
+COMMENT ON VIEW cpis.analyst_unusual IS 'how many unusual accesses stewards had to look at, counted once a week; for cpis_analyst';
 COMMENT ON COLUMN cpis.analyst_unusual.day IS 'day on which they were counted, in England';
 COMMENT ON COLUMN cpis.analyst_unusual.kind IS 'bulk, misses, hours or distance, as in the views cpis.unusual_bulk and so on';
 COMMENT ON COLUMN cpis.analyst_unusual.cases IS 'rows that the view had then, of the 31 days before';

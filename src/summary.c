@@ -123,11 +123,18 @@ SummariseAcknowledgements(void)
 }
 
 /*
- * Count unusual accesses, once a day: it reads the events of months.
+ * Count unusual accesses, once a week: it reads the events of months.
  */
 static void
 summarise_unusual(void)
 {
+	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_UNUSUAL_SUMMARY)};
+
+	/* A statement of its own, for the other would be planned for nothing, over all months. */
+	if (OwnChangeExecute(&as_owner, "SELECT 1::bigint FROM cpis.unusual_summary"
+						 " WHERE day > (clock_timestamp() AT TIME ZONE 'Europe/London')::date - 7",
+						 0, NULL, NULL, NULL, NULL) > 0)
+		return;
 	append(CPIS_UNUSUAL_SUMMARY, NULL, 0,
 		   "INSERT INTO cpis.unusual_summary (day, kind, cases, workers)"
 		   " SELECT today.day, counted.kind, counted.cases, counted.workers"
@@ -137,9 +144,7 @@ summarise_unusual(void)
 		   " UNION ALL SELECT 'misses', count(*), count(DISTINCT (organisation, worker)) FROM cpis.misses_case"
 		   " UNION ALL SELECT 'hours', count(*), count(DISTINCT (organisation, worker)) FROM cpis.hours_case"
 		   " UNION ALL SELECT 'distance', count(*), count(DISTINCT (organisation, worker)) FROM cpis.distance_case)"
-		   " AS counted (kind, cases, workers)"
-		   " WHERE NOT EXISTS (SELECT FROM cpis.unusual_summary"
-		   " WHERE day >= (clock_timestamp() AT TIME ZONE 'Europe/London')::date)");
+		   " AS counted (kind, cases, workers)");
 }
 
 /*
