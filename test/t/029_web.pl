@@ -47,16 +47,30 @@ is(views_with($axe, 'axe'), 6, 'a picture without words is found by axe');
 ok((grep { $_->{id} eq 'color-contrast' && $_->{impact} eq 'serious' } @{ seen('<p style="color: #aaa; background: #fff">pale</p>')->{views}[0]{axe} }), 'text that is too pale is found by axe');
 
 my $event = '{"resourceType":"AuditEvent","type":{"code":"rest"},"recorded":"2026-01-01T00:00:00Z","agent":[{"requestor":true}],"source":{"observer":{"display":"x"}}';
-my @problems = fhir_problems('{"resourceType":"Patient","id":"a"}', "$event}", $event =~ s/"agent":[^]]*\],//r . '}', "$event,\"nonsense\":1}", "$event" =~ s/00Z/00/r . '}',
-	'{"resourceType":"Bundle","type":"heap"}', "{\"resourceType\":\"Bundle\",\"type\":\"searchset\",\"entry\":[{\"resource\":$event,\"nonsense\":1}}]}", '{"resourceType":"Nonsense"}', 'nonsense');
-is($problems[0], '', 'a person is valid');
-is($problems[1], '', 'an AuditEvent is valid');
-like($problems[2], qr/agent/, 'one without an agent is not');
-like($problems[3], qr/nonsense/, 'one with something else is not');
-like($problems[4], qr/recorded/, 'one whose time is none is not');
-like($problems[5], qr/type/, 'a Bundle of another kind is not');
-like($problems[6], qr/nonsense/, 'a Bundle with something that is not valid is not');
-isnt($problems[7], '', 'a type that there is not is not');
-isnt($problems[8], '', 'what is no JSON is not');
+my $bundle = '{"resourceType":"Bundle","type":"searchset","entry"';
+my @resources = (
+	[ 'a person', '{"resourceType":"Patient","id":"a"}', qr/^$/ ],
+	[ 'an AuditEvent', "$event}", qr/^$/ ],
+	[ 'an AuditEvent in a Bundle', "$bundle:[{\"resource\":$event}}]}", qr/^$/ ],
+	[ 'an entry without a resource', "$bundle:[{\"fullUrl\":\"urn:x\"}]}", qr/^$/ ],
+	[ 'a text with a line separator', "{\"resourceType\":\"Patient\",\"language\":\"a\xe2\x80\xa8b\"}", qr/^$/ ],
+	[ 'an AuditEvent without an agent', $event =~ s/"agent":[^]]*\],//r . '}', qr/agent/ ],
+	[ 'an AuditEvent without a time', $event =~ s/"recorded":"[^"]*",//r . '}', qr/recorded/ ],
+	[ 'an AuditEvent whose time is none', $event =~ s/00Z/00/r . '}', qr/recorded/ ],
+	[ 'an AuditEvent with something else', "$event,\"nonsense\":1}", qr/nonsense/ ],
+	[ 'an AuditEvent with a text for an object', $event =~ s/\{"display":"x"\}/"x"/r . '}', qr/observer should be object/ ],
+	[ 'a Bundle of another kind', '{"resourceType":"Bundle","type":"heap"}', qr/type/ ],
+	[ 'a Bundle with an AuditEvent with something else', "$bundle:[{\"resource\":$event,\"nonsense\":1}}]}", qr/nonsense/ ],
+	[ 'a Bundle with an AuditEvent without a time', "$bundle:[{\"resource\":" . $event =~ s/"recorded":"[^"]*",//r . '}}]}', qr/recorded/ ],
+	[ 'a type that there is not', '{"resourceType":"Nonsense"}', qr/no such resource type/ ],
+	[ 'a type that every object of JavaScript has', '{"resourceType":"constructor"}', qr/no such resource type/ ],
+	[ 'what is no JSON', 'nonsense', qr/JSON/ ]);
+my @problems = fhir_problems(map { $_->[1] } @resources);
+like($problems[$_], $resources[$_][2], "$resources[$_][0] is " . ($resources[$_][2] eq qr/^$/ ? 'valid' : 'not')) foreach 0 .. $#resources;
+
+{
+	local $ENV{CPIS_NODE_MODULES} = "$folder/nowhere";
+	ok(!eval { fhir_problems('{}'); 1 } && $@ =~ /CPIS_NODE_MODULES/, 'without what is installed for it, it dies');
+}
 
 done_testing();
