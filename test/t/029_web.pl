@@ -42,6 +42,14 @@ is(views_with(seen('<div style="overflow-x: auto" tabindex="0"><div style="width
 my $overlap = '<svg viewBox="0 0 100 20" width="100" role="img" aria-label="words"><text x="0" y="15" font-size="12">one</text><text x="5" y="15" font-size="12">two</text></svg>';
 is(views_with(seen($overlap), 'overlaps'), 7, 'texts on top of each other are seen');
 is(views_with(seen('<svg viewBox="0 0 100 20" width="100" role="img" aria-label="a word"><text x="90" y="15" font-size="12">cut off here</text></svg>'), 'cut'), 7, 'text that is cut off is seen');
+my $edges = seen('<div style="position: relative; left: -50px">sticks out</div><div style="height: 10px; overflow: hidden">cut<br>beneath</div><div style="width: 50px; overflow: clip; white-space: nowrap">clipped at the right</div>
+	<svg viewBox="0 0 100 40" width="100" role="img" aria-label="words"><text x="0" y="15" font-size="14">upper</text><text x="0" y="27" font-size="14">lower</text></svg><h3>Deep</h3><script>new WebSocket("ws://127.0.0.1:1/")</script>');
+is(views_with($edges, 'wide'), 7, 'what sticks out to the left is seen');
+is(scalar(grep { $_ =~ /beneath|clipped/ } @{ $edges->{views}[0]{cut} }), 2, 'text that is cut off beneath, or clipped, is seen');
+is(views_with($edges, 'overlaps'), 7, 'texts of a picture that overlap a little are seen');
+is($edges->{views}[0]{counts}{headings}, 2, 'headings of all levels are counted');
+is(scalar(grep { $_ eq 'ws://127.0.0.1:1/' } @{ $edges->{requests} }), 7, 'a socket is seen');
+like(slurp_file("$folder/print-680.pdf"), qr/MediaBox *\[0 0 59[56]\b\S* 84[123]\b/, 'it is printed on A4');
 my $axe = seen('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">');
 is(views_with($axe, 'axe'), 6, 'a picture without words is found by axe');
 ok((grep { $_->{id} eq 'color-contrast' && $_->{impact} eq 'serious' } @{ seen('<p style="color: #aaa; background: #fff">pale</p>')->{views}[0]{axe} }), 'text that is too pale is found by axe');
@@ -68,6 +76,7 @@ my @resources = (
 my @problems = fhir_problems(map { $_->[1] } @resources);
 like($problems[$_], $resources[$_][2], "$resources[$_][0] is " . ($resources[$_][2] eq qr/^$/ ? 'valid' : 'not')) foreach 0 .. $#resources;
 
+ok(!eval { page_report("$folder/nowhere.html", $folder); 1 } && $@ =~ /check_page.js has failed/, 'a page that is not there is no page without faults');
 {
 	local $ENV{CPIS_NODE_MODULES} = "$folder/nowhere";
 	ok(!eval { fhir_problems('{}'); 1 } && $@ =~ /CPIS_NODE_MODULES/, 'without what is installed for it, it dies');

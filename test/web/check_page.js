@@ -3,8 +3,9 @@
 //	node check_page.js FILE.html FOLDER
 //
 // Prints one JSON object of what it has seen, and puts pictures of the page, and the page as it is
-// printed, into the folder.  It judges nothing; it fails only where it could not look.  WebTest.pm
-// calls it.
+// printed, into the folder.  What is in the page itself as a data: URL is no request, here as in
+// Chromium's own protocol; a WebSocket is one.  It judges nothing; it fails only where it could not
+// look.  WebTest.pm calls it.
 'use strict';
 
 const fs = require('fs');
@@ -65,11 +66,53 @@ function layout() {
 	return found;
 }
 
+// In the page, besides: what sticks out to the left, is cut off beneath or by overflow: clip, and texts
+// of pictures whose boxes overlap by more than 1 pixel.
+function edges() {
+	const name = (e) => `${e.tagName.toLowerCase()}${e.id ? '#' + e.id : ''} ${(e.textContent || '').trim().slice(0, 40)}`;
+	const parents = (e) => e === null ? [] : [e, ...parents(e.parentElement)];
+	// What only who listens is to have is hidden from the eye by clip-path, or away to the left.
+	const seen = (e) => {
+		const box = e.getBoundingClientRect();
+		return box.width > 0 && box.height > 0 && getComputedStyle(e).visibility !== 'hidden' && !e.closest('.skip')
+			&& parents(e).every((p) => getComputedStyle(p).clipPath === 'none');
+	};
+	const cutting = (overflow) => ['hidden', 'clip'].includes(overflow);
+	const found = { wide: [], cut: [], overlaps: [] };
+	for (const e of [...document.body.querySelectorAll('*')].filter(seen)) {
+		const style = getComputedStyle(e);
+		if (e.getBoundingClientRect().left + scrollX < -1 && !e.closest('svg'))
+			found.wide.push(name(e));
+		if (e.textContent.trim() === '' || e.closest('svg'))
+			continue;
+		const range = document.createRange();
+		range.selectNodeContents(e);
+		const [box, text] = [e.getBoundingClientRect(), range.getBoundingClientRect()];
+		if (style.overflowX === 'clip' && text.right > box.right + 1 || cutting(style.overflowY) && text.bottom > box.bottom + 1)
+			found.cut.push(name(e));
+	}
+	const texts = [...document.querySelectorAll('svg text')].filter((e) => seen(e) && e.textContent.trim() !== '');
+	texts.forEach((a, i) => texts.slice(i + 1).forEach((b) => {
+		const [x, y] = [a.getBoundingClientRect(), b.getBoundingClientRect()];
+		if (Math.min(x.right, y.right) - Math.max(x.left, y.left) > 1 && Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top) > 1)
+			found.overlaps.push(`${name(a)} / ${name(b)}`);
+	}));
+	return found;
+}
+
+// All that is found of the layout, each thing once.
+async function arrangement(page) {
+	const [view, more] = [await page.evaluate(layout), await page.evaluate(edges)];
+	for (const kind of Object.keys(more))
+		view[kind] = [...new Set([...view[kind], ...more[kind]])];
+	return view;
+}
+
 // What axe finds in the page as it is now.
 async function accessibility(page) {
 	await page.evaluate(axe);
 	const result = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-	return result.violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, targets: v.nodes.slice(0, 5).map((n) => n.target.join(' ')) }));
+	return result.violations.map((v) => ({ id: v.id, impact: v.impact, help: v.help, targets: v.nodes.map((n) => n.target.join(' ')) }));
 }
 
 async function look(browser, file, folder, width, colorScheme, seen) {
@@ -77,19 +120,20 @@ async function look(browser, file, folder, width, colorScheme, seen) {
 	const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme: colorScheme === 'dark' ? 'dark' : 'light' });
 	const page = await context.newPage();
 	const url = pathToFileURL(file).href;
-	page.on('console', (m) => { if (['error', 'warning'].includes(m.type())) seen.console.push(m.text()); });
-	page.on('pageerror', (e) => seen.console.push(e.message));
+	page.on('console', (m) => { if (['error', 'warning'].includes(m.type())) seen.console.push(`${m.type()}: ${m.text()}`); });
+	page.on('pageerror', (e) => seen.console.push(`exception: ${e.message}`));
 	page.on('request', (r) => { if (r.url() !== url) seen.requests.push(r.url().slice(0, 200)); });
+	page.on('websocket', (w) => seen.requests.push(w.url().slice(0, 200)));
 	await page.emulateMedia({ media });
 	await page.goto(url, { waitUntil: 'load' });
-	const view = { width, colorScheme, ...await page.evaluate(layout) };
+	const view = { width, colorScheme, ...await arrangement(page) };
 	const name = path.join(folder, `${colorScheme}-${width}`);
 	await page.screenshot({ path: `${name}.png`, fullPage: true });
 	if (media === 'print')
-		await page.pdf({ path: `${name}.pdf`, preferCSSPageSize: true, printBackground: true });
+		await page.pdf({ path: `${name}.pdf`, format: 'A4', preferCSSPageSize: true, printBackground: true });
 	else
 		view.axe = await accessibility(page);
-	view.counts = await page.evaluate(() => ({ svg: document.querySelectorAll('svg').length, headings: document.querySelectorAll('h1, h2').length, tables: document.querySelectorAll('table').length }));
+	view.counts = await page.evaluate(() => ({ svg: document.querySelectorAll('svg').length, headings: document.querySelectorAll('h1, h2, h3, h4, h5, h6').length, tables: document.querySelectorAll('table').length }));
 	await context.close();
 	return view;
 }
@@ -108,6 +152,10 @@ async function main(file, folder) {
 	console.log(JSON.stringify(seen));
 }
 
+if (process.argv.length !== 4) {
+	console.error('usage: node check_page.js FILE.html FOLDER');
+	process.exit(2);
+}
 main(path.resolve(process.argv[2]), path.resolve(process.argv[3])).catch((error) => {
 	console.error(error);
 	process.exit(1);
