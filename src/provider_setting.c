@@ -89,16 +89,17 @@ begin(FunctionCallInfo fcinfo, AuditEvent *event)
 }
 
 /*
- * Is there such a row for the organisation and the care setting of the event?
+ * Does the command find a row?  Its arguments are the organisation of the event and, where there are
+ * two, the care setting.
  */
 static bool
-exists(CpisRelation table, const char *query, const AuditEvent *event)
+finds(CpisRelation table, const char *command, int nargs, const AuditEvent *event)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID};
 	OwnChange	as_owner = {.table = CpisRelationOid(table)};
 	Datum		values[] = {CStringGetTextDatum(event->organisation), CStringGetTextDatum(event->care_setting)};
 
-	return OwnChangeExecute(&as_owner, query, lengthof(types), types, values, "  ", NULL) > 0;
+	return OwnChangeExecute(&as_owner, command, nargs, types, values, "  ", NULL) > 0;
 }
 
 /*
@@ -116,7 +117,7 @@ check_setting(const AuditEvent *event)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("care setting does not exist"),
 				 errhint("See table cpis.care_setting.")));
-	if (!exists(CPIS_PROVIDER, "SELECT 1::bigint FROM cpis.provider WHERE organisation = $1 AND $2 IS NOT NULL", event))
+	if (!finds(CPIS_PROVIDER, "SELECT 1::bigint FROM cpis.provider WHERE organisation = $1", 1, event))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("organisation is not a provider"),
@@ -211,7 +212,7 @@ cpis_provider_setting_remove(PG_FUNCTION_ARGS)
 
 	ChangeCheckCallable("cpis_provider_setting_remove()");
 	begin(fcinfo, &event);
-	if (!exists(CPIS_PROVIDER_SETTING, "SELECT 1::bigint FROM cpis.provider_setting WHERE organisation = $1 AND care_setting = $2", &event))
+	if (!finds(CPIS_PROVIDER_SETTING, "SELECT 1::bigint FROM cpis.provider_setting WHERE organisation = $1 AND care_setting = $2", 2, &event))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the care setting of the organisation has no record")));

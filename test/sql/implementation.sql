@@ -122,6 +122,17 @@ SELECT is(becomes('implementation_app', 'SELECT count(*) FROM cpis.implementatio
 SELECT is((SELECT count(*) FROM cpis.implementation_progress p WHERE p::text ~ 'Hampion|Officer|Guard') + (SELECT count(*) FROM cpis.implementation_overdue p WHERE p::text ~ 'Hampion|Officer|Guard'), 0::bigint, 'no names');
 SELECT is(becomes('implementation_steward', $$SELECT cpis_provider_setting_set('RIA', 'camhs')$$), '42501 permission denied for function cpis_provider_setting_set', 'nor sets records');
 
+-- Who runs the implementation needs no more than README says.
+CREATE ROLE implementation_manager;
+GRANT USAGE ON SCHEMA cpis TO implementation_manager;
+GRANT SELECT, INSERT, UPDATE ON cpis.provider, cpis.provider_step, cpis.group_member, cpis.escalation, cpis.provider_risk TO implementation_manager;
+GRANT EXECUTE ON FUNCTION cpis_provider_setting_set TO implementation_manager;
+SELECT is(becomes('implementation_manager', statement), answer, statement) FROM (VALUES
+	($$INSERT INTO cpis.provider VALUES ('RID') RETURNING organisation$$, 'RID'), ($$INSERT INTO cpis.provider_step VALUES ('RID', 'training', '2026-01-01') RETURNING step$$, 'training'),
+	($$UPDATE cpis.provider_step SET done_on = '2026-01-01' WHERE organisation = 'RID' RETURNING step$$, 'training'), ($$INSERT INTO cpis.group_member VALUES ('RID', 'clinical', 'C Lin') RETURNING name$$, 'C Lin'),
+	($$INSERT INTO cpis.escalation (organisation, accountable_officer, reason) VALUES ('RID', 'A Officer', 'late') RETURNING reason$$, 'late'), ($$INSERT INTO cpis.provider_risk (organisation, risk) VALUES ('RID', 'no network') RETURNING risk$$, 'no network'),
+	($$SELECT cpis_provider_setting_set('RID', 'camhs') > 0$$, 'true'), ($$INSERT INTO cpis.provider_setting (organisation, care_setting, set_at, event_id) VALUES ('RID', 'dentistry', now(), 0)$$, '42501 permission denied for table provider_setting')) AS v (statement, answer);
+
 -- What is wrong is refused.
 SELECT is(becomes('none', statement) LIKE sqlstate || ' %', true, statement) FROM (VALUES
 	('23514', $$INSERT INTO cpis.provider VALUES ('ri')$$), ('23503', $$INSERT INTO cpis.provider_step VALUES ('RIA', 'lunch')$$), ('23514', $$INSERT INTO cpis.provider_step VALUES ('RIA', 'benefits', 'infinity')$$),
@@ -129,7 +140,7 @@ SELECT is(becomes('none', statement) LIKE sqlstate || ' %', true, statement) FRO
 	('23514', $$UPDATE cpis.provider_risk SET closed_on = '1999-01-01'$$), ('23503', $$DELETE FROM cpis.provider WHERE organisation = 'RIA'$$)) AS v (sqlstate, statement);
 BEGIN;
 TRUNCATE cpis.organisation;
-SELECT is(array_agg(concat_ws(' ', organisation, organisation_name) ORDER BY organisation), '{RIA,RIB,RIC}', 'providers are there whose organisations are not') FROM cpis.implementation_progress;
+SELECT is(array_agg(concat_ws(' ', organisation, organisation_name) ORDER BY organisation), '{RIA,RIB,RIC,RID}', 'providers are there whose organisations are not') FROM cpis.implementation_progress;
 ROLLBACK;
 SELECT * FROM finish();
 
@@ -142,5 +153,6 @@ SELECT count(cpis_scope_revoke(role_name, organisation)) AS revoked FROM cpis.ro
 DELETE FROM cpis.provider;
 SELECT count(*) AS problems FROM cpis_retention_reconcile() WHERE problem LIKE '%live%' AND NOT uncommitted;
 DROP FUNCTION becomes, looks, newest;
-DROP ROLE implementation_app, implementation_analyst, implementation_steward;
+DROP OWNED BY implementation_manager;
+DROP ROLE implementation_app, implementation_analyst, implementation_steward, implementation_manager;
 DROP EXTENSION pgtap;

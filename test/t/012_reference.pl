@@ -65,6 +65,33 @@ sub restore_register
 	return;
 }
 
+subtest 'that there is no record of a care setting' => sub {
+	my $session = $node->background_psql('postgres', extra_params => [ '-U', 'clinician' ]);
+	my $look = sub {
+		my ($expected, $name) = @_;
+		# Several times: the first look-ups may keep nothing.
+		is($session->query_safe("SELECT string_agg(DISTINCT looked_from('dentistry'), ' ') FROM generate_series(1, 5)"), $expected, $name);
+	};
+	change(q{
+		CREATE FUNCTION looked_from(setting text) RETURNS text LANGUAGE plpgsql AS $$
+		BEGIN
+			RETURN (SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(2), 'A Nurse', 'RXX', setting));
+		EXCEPTION WHEN object_not_in_prerequisite_state THEN
+			RETURN 'refused';
+		END $$;
+		INSERT INTO cpis.provider VALUES ('RXX')});
+	$look->('1', 'no record, and that is kept');
+	change(q{SELECT cpis_provider_setting_set('RXX', 'dentistry')});
+	$look->('refused', 'one that is not live, of another session');
+	change(q{SELECT cpis_provider_setting_set('RXX', 'dentistry', live_from => '2026-01-01')});
+	$look->('1', 'it is live');
+	change(q{BEGIN; SELECT cpis_provider_setting_set('RXX', 'dentistry'); ROLLBACK});
+	$look->('1', 'what was taken back does not count');
+	change(q{SELECT cpis_provider_setting_remove('RXX', 'dentistry'); DELETE FROM cpis.provider});
+	$look->('1', 'no record again');
+	$session->quit;
+};
+
 subtest 'logical replication into the database that looks up' => sub {
 	my $publish = sub {
 		$publisher->safe_psql('postgres', $_[0]);
