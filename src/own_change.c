@@ -186,6 +186,8 @@ OwnChangeRun(const OwnChange *change, OwnChangeAct act, void *context)
 	const OwnChange *outer = present;
 
 	RequireTrustedCode(change->table);
+	if (OidIsValid(change->inserts_into))
+		RequireTrustedCode(change->inserts_into);
 	PG_TRY();
 	{
 		present = change;

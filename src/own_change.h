@@ -20,10 +20,11 @@ typedef struct OwnGiven
 	int64		n;
 } OwnGiven;
 
-/* A change of rows of one table. */
+/* A change of rows of one table, or of two by one command. */
 typedef struct OwnChange
 {
 	Oid			table;
+	Oid			inserts_into;	/* the other one, which only grows; InvalidOid: none */
 	const OwnGiven *given;		/* NULL: none */
 	int			ngiven;
 	/* For a table that asks for them: */

@@ -66,7 +66,8 @@ SummaryFirstMissing(void)
 }
 
 /*
- * Append to one of the tables, or add to its numbers, what the command selects.
+ * Append to one of the tables, or add to its numbers, what the command selects.  Accesses by day are
+ * appended by the command that adds them to those of the month.
  */
 static void
 append(CpisRelation table, const Period *period, int nargs, const char *command)
@@ -74,6 +75,8 @@ append(CpisRelation table, const Period *period, int nargs, const char *command)
 	static const Oid types[] = {INT8OID, INT8OID, DATEOID};
 	OwnChange	change = {.table = CpisRelationOid(table)};
 
+	if (table == CPIS_ACCESS_MONTH_SUMMARY)
+		change.inserts_into = CpisRelationOid(CPIS_ACCESS_SUMMARY);
 	(void) OwnChangeExecute(&change, command, nargs, types, period == NULL ? NULL : period->values,
 							period == NULL ? NULL : period->nulls, NULL);
 }

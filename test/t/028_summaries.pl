@@ -117,7 +117,24 @@ answer(q{
 		VALUES (nhs_number_synthetic(2001)::text, 'CPP', '2024-01-03'), ('1234567890', 'CPP', '2024-01-03'), (nhs_number_synthetic(2002)::text, 'CPP', '2024-02-30'), (nhs_number_synthetic(2003)::text, 'XXX', '2024-01-03');
 	SELECT cpis_submission_apply(id) FROM opened});
 agree('with acknowledgements and submissions');
+# Who was granted TRIGGER has nothing of his run as the owner of the tables, whichever it is on.
+answer('CREATE ROLE meddler LOGIN; CREATE SCHEMA AUTHORIZATION meddler; GRANT USAGE ON SCHEMA cpis TO meddler; GRANT ALL ON ALL TABLES IN SCHEMA cpis TO meddler');
+answer(q{SET SESSION AUTHORIZATION meddler; CREATE FUNCTION meddler.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN ALTER ROLE meddler SUPERUSER; RETURN NEW; END'});
+sub refuses_others_code
+{
+	foreach my $table (@_)
+	{
+		answer("SET SESSION AUTHORIZATION meddler; CREATE TRIGGER t BEFORE INSERT ON cpis.$table FOR EACH ROW EXECUTE FUNCTION meddler.f()");
+		my ($rc, $out, $err) = $node->psql('postgres', 'SELECT cpis_summarise()');
+		like($err, qr/cannot change table "$table"/, "a trigger of his on $table");
+		is(answer(q{SELECT rolsuper FROM pg_roles WHERE rolname = 'meddler'}), 'f', 'has not run');
+		answer("DROP TRIGGER t ON cpis.$table");
+	}
+	return;
+}
+
 set_clock('2024-01-11 00:00:00');
+refuses_others_code(qw(summary access_summary access_month_summary notice_summary acknowledgement_summary answer_summary));
 cmp_ok(answer('SELECT cpis_summarise()'), '>', 490, 'the next day, yesterday is summarised');
 is(answer('SELECT cpis_summarise()'), 0, 'once');
 is(answer('SELECT count(*) FROM cpis.attendance_summary'), 0, 'a month is not before it is over');
@@ -132,6 +149,7 @@ set_clock('2024-03-31 23:00:00');
 look_up(50, 20, 'RYY', 'walk_in_centre');
 is(answer("SELECT string_agg(month::text, ' ' ORDER BY month) FROM (SELECT DISTINCT month FROM cpis.analyst_access_month) m"), '2024-01-01 2024-03-01 2024-04-01', 'months are those of England');
 agree('months later');
+refuses_others_code(qw(attendance_summary unusual_summary));
 cmp_ok(answer('SELECT cpis_summarise()'), '>', 89, 'all months that are over');
 is(answer("SELECT string_agg(DISTINCT day::text, ' ' ORDER BY day::text) FROM cpis.analyst_unusual"), '2024-01-10 2024-04-01', 'the unusual is counted once a week');
 is(answer("SELECT string_agg(DISTINCT month::text, ' ' ORDER BY month::text) FROM cpis.attendance_summary"), '2024-01-01 2024-03-01', 'and nothing of the one that is not');
@@ -152,7 +170,6 @@ agree('and the trail goes on');
 is(answer("SELECT string_agg(concat_ws(' ', month, kind, local_authority, removed, latest_days), ', ') FROM cpis.analyst_removal"), '2024-06-01 submission_record E06000001 5 121', 'what was removed, and how late');
 
 # Nobody counts otherwise, whatever he was granted.
-answer('CREATE ROLE meddler LOGIN; GRANT USAGE ON SCHEMA cpis TO meddler; GRANT ALL ON ALL TABLES IN SCHEMA cpis TO meddler');
 foreach my $table (qw(summary access_summary access_month_summary notice_summary attendance_summary acknowledgement_summary answer_summary unusual_summary))
 {
 	foreach my $command ("DELETE FROM cpis.$table", "TRUNCATE cpis.$table", "INSERT INTO cpis.$table SELECT * FROM cpis.$table LIMIT 1")
