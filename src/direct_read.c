@@ -163,7 +163,13 @@ note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index
 		if (!OidIsValid(whose))
 			reads->directly = true;
 	}
-	else if (entry->relkind == RELKIND_VIEW && (what & WATCHED_INNER_VIEW) == 0)
+	else if ((what & WATCHED_INNER_VIEW) != 0)
+	{
+		/* Named by the statement itself, it stands for the table. */
+		if (CPIS_PRIVILEGE_NEEDED(statement, entry, &whose) && !OidIsValid(whose))
+			reads->directly = true;
+	}
+	else if (entry->relkind == RELKIND_VIEW && (what & WATCHED_OTHER_VIEW) == 0)
 		reads->directly = true; /* another view, which may read the table itself */
 }
 

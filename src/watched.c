@@ -56,6 +56,12 @@ static const char *const views[] =
 	"steward_event", "steward_hold", "unusual_bulk", "unusual_misses", "unusual_hours", "unusual_distance",
 };
 
+/* Views that are behind some of them, and show people, or events, who names them. */
+static const char *const inner_views[] =
+{
+	"worker_access", "bulk_case", "misses_case", "hours_case", "distance_case", "access_of_event", "notice_of_event", "lag_of_acknowledgement", "answer_of_submission",
+};
+
 /* The view that shows people and records nobody, for superusers. */
 #define UNRECORDED_VIEW "access_event"
 
@@ -250,8 +256,7 @@ is_definer_function(Oid function)
 }
 
 /*
- * Read the definer functions of the extension in language SQL, and its views, which are behind
- * others or read nothing that is watched, but for the one that shows people.
+ * Read the definer functions of the extension in language SQL, and its views but one.
  */
 static void
 read_members(Oid extension, Oid unrecorded)
@@ -276,7 +281,7 @@ read_members(Oid extension, Oid unrecorded)
 			add(ProcedureRelationId, form->objid, WATCHED_FUNCTION, "");
 		else if (form->classid == RelationRelationId && form->objid != unrecorded &&
 				 get_rel_relkind(form->objid) == RELKIND_VIEW)
-			add(RelationRelationId, form->objid, WATCHED_INNER_VIEW, "");
+			add(RelationRelationId, form->objid, WATCHED_OTHER_VIEW, "");
 	}
 	systable_endscan(scan);
 	table_close(depends, AccessShareLock);
@@ -307,6 +312,8 @@ read_objects(void)
 		read_months(schema);
 		for (int i = 0; i < lengthof(views); i++)
 			add(RelationRelationId, get_relname_relid(views[i], schema), WATCHED_VIEW, views[i]);
+		for (int i = 0; i < lengthof(inner_views); i++)
+			add(RelationRelationId, get_relname_relid(inner_views[i], schema), WATCHED_INNER_VIEW, inner_views[i]);
 	}
 	if (!all)
 		valid = false;

@@ -13,8 +13,9 @@
 #define WATCHED_READ 2			/* who reads it directly is recorded */
 #define WATCHED_TRAIL 4			/* part of the trail */
 #define WATCHED_VIEW 8			/* view of the extension, which records who reads it, or shows nobody */
-#define WATCHED_INNER_VIEW 16	/* what is behind some of these, or reads nothing that is watched */
+#define WATCHED_INNER_VIEW 16	/* what is behind some of these, and for nobody by itself */
 #define WATCHED_FUNCTION 32		/* definer function of the extension in SQL */
+#define WATCHED_OTHER_VIEW 64	/* view of the extension that reads nothing that is watched */
 
 extern bool MayBeWatched(Oid object);
 extern int	Watched(Oid classid, Oid object, const char **name);
