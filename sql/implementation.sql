@@ -148,11 +148,11 @@ CREATE TABLE cpis.provider_setting (
 	access_way text COLLATE "C"
 		CONSTRAINT provider_setting_access_way_known CHECK (access_way IN ('integrated', 'summary_care_record')),
 	go_live_due_on date
-		CONSTRAINT provider_setting_go_live_due_on_range CHECK (isfinite(go_live_due_on)),
+		CONSTRAINT provider_setting_go_live_due_on_range CHECK (go_live_due_on BETWEEN '1948-07-05' AND '2999-12-31'),
 	live_from date
-		CONSTRAINT provider_setting_live_from_range CHECK (isfinite(live_from)),
+		CONSTRAINT provider_setting_live_from_range CHECK (live_from BETWEEN '1948-07-05' AND '2999-12-31'),
 	live_until date
-		CONSTRAINT provider_setting_live_until_range CHECK (isfinite(live_until)),
+		CONSTRAINT provider_setting_live_until_range CHECK (live_until BETWEEN '1948-07-05' AND '2999-12-31'),
 	set_at timestamptz NOT NULL,
 	event_id bigint NOT NULL,
 	CONSTRAINT provider_setting_live_until_not_before_from

@@ -29,6 +29,7 @@
 #include "request.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 
 PG_FUNCTION_INFO_V1(cpis_provider_setting_set);
 PG_FUNCTION_INFO_V1(cpis_provider_setting_remove);
@@ -38,6 +39,10 @@ PG_FUNCTION_INFO_V1(cpis_provider_setting_remove);
 /* Columns of cpis.provider_setting. */
 #define SETTING_LIVE_FROM 6
 #define SETTING_LIVE_UNTIL 7
+
+/* Days that a record may name: those that a plan may (cpis.plan.start_date). */
+#define EARLIEST_DAY (date2j(1948, 7, 5) - POSTGRES_EPOCH_JDATE)
+#define LATEST_DAY (date2j(2999, 12, 31) - POSTGRES_EPOCH_JDATE)
 
 /* Positions of the arguments; cpis_provider_setting_remove() has the first two. */
 #define ARG_ORGANISATION 0
@@ -135,8 +140,8 @@ take_date(FunctionCallInfo fcinfo, int position, const char *name, const char *w
 	if (PG_ARGISNULL(position))
 		return;
 	*value = PG_GETARG_DATUM(position);
-	if (DATE_NOT_FINITE(DatumGetDateADT(*value)))
-		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, name, "must be a day");
+	if (DatumGetDateADT(*value) < EARLIEST_DAY || DatumGetDateADT(*value) > LATEST_DAY)
+		ArgumentRaise(ERRCODE_INVALID_PARAMETER_VALUE, name, "must be a day from 1948 to 2999");
 	appendStringInfo(said, ", %s %s", words, DayText(DatumGetDateADT(*value)));
 }
 

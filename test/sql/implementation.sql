@@ -46,7 +46,7 @@ SELECT is(becomes('none', format('SELECT cpis_provider_setting_set(%s)', argumen
 	($$NULL, 'camhs'$$, '22004 argument "organisation" must not be null'),
 	($$'RIA', NULL$$, '22004 argument "care_setting" must not be null'),
 	($$'RIA', 'camhs', 'by letter'$$, '22023 argument "access_way" must be integrated or summary_care_record'),
-	($$'RIA', 'camhs', live_from => 'infinity'$$, '22023 argument "live_from" must be a day'),
+	($$'RIA', 'camhs', live_from => 'infinity'$$, '22023 argument "live_from" must be a day from 1948 to 2999'), ($$'RIA', 'camhs', live_from => '0001-01-01 BC'$$, '22023 argument "live_from" must be a day from 1948 to 2999'),
 	($$'RIA', 'camhs', live_until => '2026-01-01'$$, '22023 argument "live_until" must not be before live_from'),
 	($$'RIA', 'camhs', live_from => '2026-01-02', live_until => '2026-01-01'$$, '22023 argument "live_until" must not be before live_from')) AS v (arguments, answer);
 SELECT is((SELECT count(*) FROM cpis.audit_event WHERE action = 'go_live'), 0::bigint, 'what is refused so leaves nothing');
