@@ -210,7 +210,7 @@ BEGIN ATOMIC
 	SELECT t.code, t.name, cpis.told(count(DISTINCT p.nhs_number))
 	FROM cpis.plan_type t
 		CROSS JOIN (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)
-		LEFT JOIN cpis.plan p ON p.plan_type = t.code AND COALESCE(p.end_date >= today.day, true) AND COALESCE(p.delete_date > today.day, true)
+		LEFT JOIN cpis.plan p ON p.plan_type = t.code AND p.start_date <= today.day AND COALESCE(p.end_date >= today.day, true) AND COALESCE(p.delete_date > today.day, true)
 	GROUP BY t.code, t.name;
 END;
 REVOKE ALL ON FUNCTION cpis.register_count() FROM PUBLIC;
@@ -223,7 +223,7 @@ GRANT SELECT ON TABLE cpis.analyst_register TO cpis_analyst;
 COMMENT ON VIEW cpis.analyst_register IS 'of how many children a plan runs today, by kind of plan; for cpis_analyst';
 COMMENT ON COLUMN cpis.analyst_register.plan_type IS 'kind of plan';
 COMMENT ON COLUMN cpis.analyst_register.plan_type_name IS 'its name';
-COMMENT ON COLUMN cpis.analyst_register.children IS 'so many children, of unborn ones mothers, have such a plan that has not ended, rounded to 5; NULL: 1 to 7';
+COMMENT ON COLUMN cpis.analyst_register.children IS 'so many children, of unborn ones mothers, have such a plan that has begun and not ended, rounded to 5; NULL: 1 to 7';
 
 CREATE VIEW cpis.analyst_unusual WITH (security_barrier) AS
 	SELECT u.day, u.kind, u.cases, u.workers FROM cpis.unusual_summary u;

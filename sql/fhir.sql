@@ -146,7 +146,7 @@ CREATE FUNCTION cpis.fhir_agent(code text, display text, system text, who jsonb,
 COMMENT ON FUNCTION cpis.fhir_agent(text, text, text, jsonb, boolean, jsonb) IS 'an agent of a FHIR AuditEvent, with more elements';
 
 CREATE FUNCTION cpis.fhir_agents(event cpis.steward_event) RETURNS jsonb
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN jsonb_build_array(
 			cpis.fhir_agent('110153', 'Source Role ID', 'http://dicom.nema.org/resources/ontology/DCM',
 				cpis.fhir_identified('urn:cpis:system', (event).system_id, COALESCE(NULLIF((event).application_name, ''), (event).session_role), 'Device'),
@@ -154,8 +154,9 @@ CREATE FUNCTION cpis.fhir_agents(event cpis.steward_event) RETURNS jsonb
 				jsonb_build_object('altId', (event).session_role, 'name', (event).effective_role, 'network',
 					jsonb_build_object('address', COALESCE(host((event).client_addr), 'localhost'), 'type', CASE WHEN (event).client_addr IS NULL THEN '1' ELSE '2' END))),
 			cpis.fhir_agent('110152', 'Destination Role ID', 'http://dicom.nema.org/resources/ontology/DCM',
-				jsonb_build_object('type', 'Device', 'display', 'cpis in database ' || current_database()), false,
-				jsonb_build_object('network', jsonb_build_object('address', COALESCE(host(inet_server_addr()), 'localhost'), 'type', CASE WHEN inet_server_addr() IS NULL THEN '1' ELSE '2' END))))
+				jsonb_build_object('type', 'Device', 'display', 'cpis'), false,
+				-- The server's own address is not recorded, and who reads may have come by another.
+				jsonb_build_object('network', jsonb_build_object('address', 'urn:cpis', 'type', '5'))))
 		-- A person who asks receives what is told (BALP); one who is named by a device is responsible for it.
 		|| CASE WHEN (event).worker_name IS NULL THEN '[]' ELSE jsonb_build_array(
 			cpis.fhir_agent(CASE WHEN (event).detail = 'author: device' THEN 'RESP' ELSE 'IRCP' END, CASE WHEN (event).detail = 'author: device' THEN 'responsible party' ELSE 'information recipient' END,
@@ -227,7 +228,7 @@ BEGIN ATOMIC
 		'outcome', CASE e.outcome WHEN 'refused' THEN '8' ELSE '0' END,
 		'outcomeDesc', e.outcome,
 		'agent', cpis.fhir_agents(e),
-		'source', jsonb_build_object('site', current_database(), 'observer', jsonb_build_object('type', 'Device', 'display', 'cpis'),
+		'source', jsonb_build_object('observer', jsonb_build_object('type', 'Device', 'display', 'cpis'),
 			'type', jsonb_build_array(jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/security-source-type', 'code', '5', 'display', 'Database Server'))),
 		'entity', cpis.fhir_entities(e))
 	FROM cpis.steward_event e WHERE e.event_id = cpis_fhir_audit_event.event_id;

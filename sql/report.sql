@@ -72,23 +72,24 @@ CREATE FUNCTION cpis.report_bar(part numeric, most numeric) RETURNS text
 		|| to_char(CASE WHEN most > 0 THEN 100 * COALESCE(part, 0) / most ELSE 0 END, 'FM990.0') || '" height="10"/></svg>';
 COMMENT ON FUNCTION cpis.report_bar(numeric, numeric) IS 'a bar in a row of a ranking';
 
-CREATE FUNCTION cpis.report_chart(title text, labels text[], numbers numeric[], unit text) RETURNS text
+CREATE FUNCTION cpis.report_chart(title text, labels text[], numbers numeric[], unit text, adds_up boolean = true) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT '<figure><figcaption>' || cpis.html(title) || '</figcaption><svg viewBox="0 0 340 130" role="img" aria-label="' || cpis.html(format('%s: %s in all, at most %s %s in one column, %s to %s',
-			title, cpis.report_number(v.total), cpis.report_number(v.most), unit, labels[1], labels[v.n])) || '">'
+	SELECT '<figure><figcaption>' || cpis.html(title) || '</figcaption><svg viewBox="0 0 340 130" role="img" aria-label="' || cpis.html(format('%s: %sat most %s %s in one column, %s to %s',
+			title, CASE WHEN adds_up THEN cpis.report_number(v.total) || ' in all, ' ELSE '' END, v.most_text, unit, labels[1], labels[v.n])) || '">'
 		|| '<line class="axis" x1="0" x2="340" y1="110" y2="110"/><line class="grid" x1="0" x2="340" y1="20" y2="20"/>'
-		|| '<text x="0" y="14">' || cpis.report_number(v.most) || ' ' || cpis.html(unit) || '</text>'
+		|| '<text x="0" y="14">' || v.most_text || ' ' || cpis.html(unit) || '</text>'
 		|| (SELECT string_agg(format('<rect class="fill" x="%s" y="%s" width="%s" height="%s"/>', round((b.n - 1) * 340.0 / v.n + 340.0 / v.n * 0.1, 1),
-				round(110 - 90 * b.number / greatest(v.most, 1), 1), round(340.0 / v.n * 0.8, 1), round(90 * b.number / greatest(v.most, 1), 1)), '' ORDER BY b.n)
+				round(110 - 90 * b.number / v.scale, 1), round(340.0 / v.n * 0.8, 1), round(90 * b.number / v.scale, 1)), '' ORDER BY b.n)
 			FROM (SELECT c.n, COALESCE(c.number, 0) FROM unnest(numbers) WITH ORDINALITY AS c (number, n)) AS b (n, number))
 		|| '<text x="0" y="125">' || cpis.html(labels[1]) || '</text>'
 		|| CASE WHEN v.n > 1 THEN '<text x="340" y="125" class="end">' || cpis.html(labels[v.n]) || '</text>' ELSE '' END
 		|| '</svg></figure>'
-	FROM (SELECT COALESCE(max(c.number), 0) AS most, COALESCE(sum(c.number), 0) AS total, count(*)::integer AS n FROM unnest(numbers) AS c (number)) AS v
+	FROM (SELECT u.most, u.total, u.n, CASE WHEN u.most > 0 THEN u.most ELSE 1 END AS scale, CASE WHEN adds_up THEN cpis.report_number(u.most) ELSE to_char(u.most, 'FM999,999,990.0') END AS most_text
+		FROM (SELECT COALESCE(max(c.number), 0) AS most, COALESCE(sum(c.number), 0) AS total, count(*)::integer AS n FROM unnest(numbers) AS c (number)) AS u) AS v
 	WHERE v.n > 0;
 END;
-COMMENT ON FUNCTION cpis.report_chart(text, text[], numeric[], text) IS 'columns over time, with the highest number and the first and the last label';
+COMMENT ON FUNCTION cpis.report_chart(text, text[], numeric[], text, boolean) IS 'columns over time, with the highest number and the first and the last label; in words their sum, too, where they add up';
 
 CREATE FUNCTION cpis.report_section(id text, title text, content text, source text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -222,9 +223,12 @@ COMMENT ON FUNCTION cpis.report_accesses(date, date) IS 'sections of the report:
 CREATE FUNCTION cpis.report_notices(from_date date, to_date date) RETURNS text
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-	WITH notice AS MATERIALIZED (
+	WITH scale AS MATERIALIZED (
+		-- As report_steps() divides it, but for days: what is acknowledged is counted by month.
+		SELECT CASE WHEN to_date - from_date < 1827 THEN 'month' ELSE 'year' END AS unit
+	), notice AS MATERIALIZED (
 		SELECT n.month, n.local_authority, COALESCE(n.local_authority_name || ' (' || n.local_authority || ')', n.local_authority) AS name, n.notices
-		FROM cpis.analyst_notice n WHERE n.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date AND n.action = 'lookup'
+		FROM cpis.analyst_notice n WHERE n.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date
 	), acknowledged AS MATERIALIZED (
 		SELECT k.month, k.local_authority, k.notices, k.notices * k.mean_lag AS total_lag, k.longest_lag, k.within_hour, k.within_day
 		FROM cpis.analyst_acknowledgement k WHERE k.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date
@@ -234,21 +238,23 @@ BEGIN ATOMIC
 		SELECT k.local_authority, sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_day) AS within_day
 		FROM acknowledged k GROUP BY k.local_authority
 	), month AS MATERIALIZED (
-		SELECT m.at::date AS month, to_char(m.at, 'Mon YYYY') AS label, (SELECT COALESCE(sum(n.notices), 0) FROM notice n WHERE n.month = m.at) AS sent,
+		SELECT m.at::date AS month, scale.unit, to_char(m.at, CASE scale.unit WHEN 'month' THEN 'Mon YYYY' ELSE 'YYYY' END) AS label,
+			(SELECT COALESCE(sum(n.notices), 0) FROM notice n WHERE date_trunc(scale.unit, n.month::timestamp) = m.at) AS sent,
 			sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_hour) AS within_hour, sum(k.within_day) AS within_day
-		FROM generate_series(date_trunc('month', from_date::timestamp), to_date::timestamp, interval '1 month') AS m (at) LEFT JOIN acknowledged k ON k.month = m.at
-		GROUP BY m.at
+		FROM scale CROSS JOIN LATERAL generate_series(date_trunc(scale.unit, from_date::timestamp), to_date::timestamp, ('1 ' || scale.unit)::interval) AS m (at)
+			LEFT JOIN acknowledged k ON date_trunc(scale.unit, k.month::timestamp) = m.at
+		GROUP BY m.at, scale.unit
 	)
 	SELECT cpis.report_section('authorities', 'Local authorities that were notified most',
-			cpis.report_table('Notices of accesses by local authority, the 25 with most', ARRAY['Local authority', 'Share of the most', 'Notices', 'Mean lag', 'Longest lag', 'Within 24 hours'],
+			cpis.report_table('Notices by local authority, the 25 with most', ARRAY['Local authority', 'Share of the most', 'Notices', 'Mean lag', 'Longest lag', 'Within 24 hours'],
 				(SELECT array_agg(ARRAY[a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_number(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
 					cpis.report_percent(l.within_day, l.notices)] ORDER BY a.n) FROM authority a LEFT JOIN lag l ON l.local_authority = a.local_authority WHERE a.n <= 25))
 			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other authorities: ' || cpis.report_number(sum(a.notices)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
-			'cpis.analyst_notice, cpis.analyst_acknowledgement, whole months. Lag is from the event to the acknowledgement of its notice.')
+			'cpis.analyst_notice, cpis.analyst_acknowledgement, whole months: notices of accesses, and of corrections and numbers that change. Lag is from the event to the acknowledgement of its notice.')
 		|| cpis.report_section('lag', 'How long notices waited',
-			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a month') FROM month m)
-				|| (SELECT cpis.report_chart('Mean lag of notices acknowledged, in hours', array_agg(m.label ORDER BY m.month), array_agg(round(extract(epoch FROM m.mean_lag) / 3600, 1) ORDER BY m.month), 'hours') FROM month m) || '</div>', '')
-			|| cpis.report_table('Notices by month', ARRAY['Month', 'Sent', 'Acknowledged', 'Mean lag', 'Longest lag', 'Within an hour', 'Within 24 hours'],
+			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a ' || min(m.unit)) FROM month m)
+				|| (SELECT cpis.report_chart('Mean lag of notices acknowledged, in hours', array_agg(m.label ORDER BY m.month), array_agg(round(extract(epoch FROM m.mean_lag) / 3600, 1) ORDER BY m.month), 'hours', false) FROM month m) || '</div>', '')
+			|| cpis.report_table('Notices over time', ARRAY['Month or year', 'Sent', 'Acknowledged', 'Mean lag', 'Longest lag', 'Within an hour', 'Within 24 hours'],
 				(SELECT array_agg(ARRAY[m.label, cpis.report_number(m.sent), cpis.report_number(COALESCE(m.notices, 0)), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
 					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)] ORDER BY m.month) FROM month m))
 			|| (SELECT '<p>' || CASE WHEN count(*) = 0 THEN 'No authority has notices that have waited for more than a day.'
@@ -269,7 +275,7 @@ BEGIN ATOMIC
 				array_agg(ARRAY[CASE a.care_settings WHEN 1 THEN '1 care setting' WHEN 3 THEN '3 or more care settings' ELSE a.care_settings || ' care settings' END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
 					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)] ORDER BY a.care_settings, a.organisations, a.local_authorities))
 			FROM attendance a WHERE a.month = (SELECT max(m.month) FROM attendance m) HAVING count(*) > 0), '<p>Nobody was seen in this period.</p>'),
-		'cpis.analyst_attendance (guidance section 4.2), the last month of the period. Numbers are rounded to 5.');
+		'cpis.analyst_attendance (guidance section 4.2), the last month, whole, of the period in which anybody was seen. Numbers are rounded to 5.');
 END;
 COMMENT ON FUNCTION cpis.report_attendance(date, date) IS 'section of the report: children seen in several settings, organisations or authorities';
 
@@ -316,7 +322,7 @@ CREATE FUNCTION cpis.report_retention(from_date date, to_date date) RETURNS text
 BEGIN ATOMIC
 	SELECT cpis.report_section('retention', 'Retention',
 		(SELECT '<p>' || CASE WHEN s.due = 0 THEN 'No record is due for removal now.' ELSE cpis.report_number(s.due) || ' records are due for removal now, the oldest since ' || cpis.report_day(s.oldest_due_on) || '.' END
-			|| ' ' || cpis.report_number(s.held_back) || ' are held back by a hold; the last purge failed at ' || cpis.report_number(s.failed) || '. The purge '
+			|| ' ' || cpis.report_number(s.held_back) || ' are held back by a hold; ' || CASE WHEN s.failed = 0 THEN 'the last purge met none that it could not remove' ELSE 'the last purge could not remove ' || cpis.report_number(s.failed) END || '. The purge '
 			|| CASE WHEN s.paused THEN 'is paused' WHEN s.automatic THEN 'runs by itself' ELSE 'does not run by itself' END || '.</p>' FROM cpis_stat_retention s)
 		|| cpis.report_table('Records removed', ARRAY['Kind of record', 'Removed', 'Latest, days after the day due'],
 			(SELECT array_agg(ARRAY[r.kind, cpis.report_number(r.removed), cpis.report_number(r.latest_days)] ORDER BY r.kind)
@@ -337,19 +343,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION cpis.report_ledger() IS 'section of the report: the ledger and its newest checkpoint';
 
-CREATE FUNCTION cpis.report_unusual(to_date date) RETURNS text
+CREATE FUNCTION cpis.report_unusual(from_date date, to_date date) RETURNS text
 	LANGUAGE sql VOLATILE
 BEGIN ATOMIC
 	WITH counted AS (
-		SELECT u.day, u.kind, u.cases, u.workers FROM cpis.analyst_unusual u WHERE u.day = (SELECT max(l.day) FROM cpis.analyst_unusual l WHERE l.day <= to_date)
+		SELECT u.day, u.kind, u.cases, u.workers FROM cpis.analyst_unusual u WHERE u.day = (SELECT max(l.day) FROM cpis.analyst_unusual l WHERE l.day BETWEEN from_date AND to_date)
 	)
 	SELECT cpis.report_section('unusual', 'Unusual access',
 		COALESCE((SELECT cpis.report_table('Unusual accesses of the 31 days before ' || cpis.report_day(max(c.day)), ARRAY['What', 'Cases', 'Healthcare workers'],
 			array_agg(ARRAY[CASE c.kind WHEN 'bulk' THEN 'More than 30 people within an hour' WHEN 'misses' THEN 'Quick series of numbers without a plan' WHEN 'hours' THEN 'At an hour unusual for the worker' ELSE 'Children of an authority unusual for the organisation' END,
-				cpis.report_number(c.cases), cpis.report_number(c.workers)] ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They have not been counted yet.</p>'),
+				cpis.report_number(c.cases), cpis.report_number(c.workers)] ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They were not counted in this period: that is done once a week, and once the trail is summarised.</p>'),
 		'cpis.analyst_unusual. None of them is proof of anything; a steward looks at them in cpis.unusual_bulk and so on.');
 END;
-COMMENT ON FUNCTION cpis.report_unusual(date) IS 'section of the report: how many unusual accesses there were';
+COMMENT ON FUNCTION cpis.report_unusual(date, date) IS 'section of the report: how many unusual accesses there were';
 
 CREATE FUNCTION cpis.report_style() RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -416,8 +422,8 @@ BEGIN
 	IF from_date IS NULL OR to_date IS NULL THEN
 		RAISE EXCEPTION 'argument "%" must not be null', CASE WHEN from_date IS NULL THEN 'from_date' ELSE 'to_date' END USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	IF from_date > to_date OR NOT isfinite(from_date) OR NOT isfinite(to_date) OR from_date < '1948-07-05' OR to_date > '2999-12-31' THEN
-		RAISE EXCEPTION 'from_date and to_date must be days from 1948 to 2999, the first not after the second' USING ERRCODE = 'invalid_parameter_value';
+	IF from_date > to_date OR NOT isfinite(from_date) OR NOT isfinite(to_date) OR from_date < '1948-07-05' OR to_date > '2999-12-31' OR to_date - from_date > 36525 THEN
+		RAISE EXCEPTION 'from_date and to_date must be days from 1948 to 2999, the first not after the second, and at most a hundred years apart' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	period := cpis.report_day(from_date) || ' to ' || cpis.report_day(to_date);
 	RETURN concat('<!DOCTYPE html>', E'\n', '<html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>CP-IS report, ', period, '</title><style>',
@@ -426,7 +432,7 @@ BEGIN
 		(SELECT string_agg('<li><a href="#' || sections[n][1] || '">' || sections[n][2] || '</a></li>', '' ORDER BY n) FROM generate_subscripts(sections, 1) AS n),
 		'</ul></nav></header>', E'\n', '<main id="main">',
 		cpis.report_headlines(from_date, to_date), cpis.report_accesses(from_date, to_date), cpis.report_notices(from_date, to_date), cpis.report_attendance(from_date, to_date),
-		cpis.report_submissions(from_date, to_date), cpis.report_implementation(), cpis.report_retention(from_date, to_date), cpis.report_ledger(), cpis.report_unusual(to_date),
+		cpis.report_submissions(from_date, to_date), cpis.report_implementation(), cpis.report_retention(from_date, to_date), cpis.report_ledger(), cpis.report_unusual(from_date, to_date),
 		'</main><footer><p>cpis</p></footer></body></html>');
 END;
 $$;

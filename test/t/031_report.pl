@@ -78,6 +78,11 @@ foreach my $month (1 .. 3)
 	answer("SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2026-01-02'); SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2027-02-02')");
 	answer('CALL cpis_purge()');
 }
+# Notices that are not of accesses, and plans that are to come.
+answer(q{
+	SELECT cpis_plan_correct(min(plan_id), 'a slip', start_date => '2026-01-03') FROM cpis.plan WHERE local_authority = 'E06000002';
+	SELECT cpis_nhs_number_inactivate(nhs_number_synthetic(956));
+	INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) SELECT nhs_number_synthetic(5000 + n::integer), 'unborn', 'E06000001', '2900-01-01' FROM generate_series(1, 20) n});
 
 my $page = report('2026-01-01', '2026-03-07');
 check_page($page, 'three months');
@@ -115,7 +120,26 @@ says('Accesses answered', "count(*) FROM cpis.audit_event WHERE action IN ('look
 says('Accesses that found a plan', "count(*) FROM cpis.audit_event WHERE outcome = 'found'");
 says('Look-ups without a notice', "count(*) FROM cpis.audit_event WHERE action = 'lookup' AND NOT notify AND outcome <> 'refused'");
 says('Accesses refused', "count(*) FROM cpis.audit_event WHERE action = 'lookup' AND outcome = 'refused'");
-like($page, qr/\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.notification n JOIN cpis.audit_event e USING (event_id) WHERE n.local_authority = 'E06000002' AND e.action = 'lookup'") ]}\E<\/td>/, 'notices of an authority');
+# The text of a cell, by the section of its table, its row and its column.
+sub cell
+{
+	my ($section, $row, $column) = @_;
+	my ($table) = $page =~ /<h2 id="$section">(.*?)<\/section>/s or return 'no section';
+	my ($cells) = $table =~ /<tr role="row"><th scope="row" role="rowheader">\Q$row\E<\/th>(.*?)<\/tr>/s or return 'no row';
+	return $cells =~ /data-label="\Q$column\E">(.*?)</ ? $1 : 'no cell';
+}
+my $of_march = "date_trunc('month', recorded_at AT TIME ZONE 'Europe/London') = '2026-03-01'";
+is(cell('authorities', 'Two (E06000002)', 'Notices'), answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.notification WHERE local_authority = 'E06000002'"), 'notices of an authority');
+is(cell('authorities', 'Two (E06000002)', 'Mean lag'), answer("SELECT cpis.report_lag(sum(notices * mean_lag) / sum(notices)) FROM cpis.analyst_acknowledgement WHERE local_authority = 'E06000002'"), 'and how long they waited');
+is(cell('lag', 'Mar 2026', 'Sent'), answer("SELECT count(*) FROM cpis.notification JOIN cpis.audit_event USING (event_id) WHERE $of_march"), 'notices of a month');
+is(cell('lag', 'Mar 2026', 'Acknowledged'), answer("SELECT sum(notices) FROM cpis.analyst_acknowledgement WHERE month = '2026-03-01'"), 'those that were acknowledged in it');
+cmp_ok(answer('SELECT count(*) FROM cpis.notification n JOIN cpis.audit_event e USING (event_id) WHERE e.action <> \'lookup\''), '>', 0, 'some are not of accesses');
+is(cell('headlines', 'Unborn child subject to a child protection plan', 'Children'), '0', 'plans that are to come do not run');
+is(cell('headlines', 'Child protection plan', 'Children'), '1,000', 'others do');
+is(cell('attendance', '3 or more care settings', 'Children'), answer("SELECT cpis.report_children(children) FROM cpis.analyst_attendance WHERE month = '2026-03-01'"), 'children who were seen');
+like($page, qr/aria-label="Mean lag of notices acknowledged, in hours: at most [\d.]+ hours in one column/, 'lags are not added up');
+like(report('2027-01-01', '2027-12-31'), qr/They were not counted in this period/, 'nothing is shown of another time');
+cmp_ok(length report('1948-07-05', '2048-07-04'), '<', 500_000, 'size of a hundred years');
 like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.audit_event") ]}\E<\/dd>/, 'the ledger');
 like($page, qr/Letter of agreement returned<\/th><td[^>]*class="bar">.*?<\/td><td[^>]*>30<\/td><td[^>]*>30<\/td>/, 'implementation');
 like($page, qr/More than 30 people within an hour<\/th><td[^>]*>@{[ answer("SELECT cases FROM cpis.analyst_unusual WHERE kind = 'bulk' AND day = '2026-03-07'") ]}<\/td>/, 'unusual accesses');
@@ -127,7 +151,7 @@ cmp_ok(answer("SELECT count(*) FROM cpis.audit_event WHERE action IN ('read', 'd
 
 foreach (
 	[ 'counts', "SELECT cpis_report(NULL, '2026-01-01')", qr/argument "from_date" must not be null/ ], [ 'counts', "SELECT cpis_report('2026-01-01', NULL)", qr/argument "to_date" must not be null/ ],
-	[ 'counts', "SELECT cpis_report('2026-01-02', '2026-01-01')", qr/the first not after the second/ ], [ 'counts', "SELECT cpis_report('-infinity', '2026-01-01')", qr/days from 1948 to 2999/ ],
+	[ 'counts', "SELECT cpis_report('2026-01-02', '2026-01-01')", qr/the first not after the second/ ], [ 'counts', "SELECT cpis_report('-infinity', '2026-01-01')", qr/days from 1948 to 2999/ ], [ 'counts', "SELECT cpis_report('1948-07-05', '2100-01-01')", qr/a hundred years apart/ ],
 	[ 'clinician', "SELECT cpis_report('2026-01-01', '2026-01-02')", qr/permission denied for function cpis_report/ ])
 {
 	my ($role, $statement, $error) = @$_;
