@@ -200,7 +200,7 @@ find_asking(const Trail *trail, int64 event_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for access history"),
-				 errdetail("The history is open to the role that made the look-up, for an hour, while it may speak for the organisation.")));
+				 errdetail("The history is open to the login and role that made the look-up, for an hour, while it may speak for the organisation.")));
 	return asking;
 }
 

@@ -111,17 +111,17 @@ static const Refusal too_many_lookups = {
 static const Refusal unknown_organisation = {
 	ERRCODE_UNDEFINED_OBJECT, "unknown organisation",
 	"organisation is not in the register",
-	"See table cpis.organisation."
+	"An administrator keeps the organisations in table cpis.organisation."
 };
 static const Refusal unknown_care_setting = {
 	ERRCODE_UNDEFINED_OBJECT, "unknown care setting",
 	"care setting does not exist",
-	"See table cpis.care_setting."
+	"The codes are those of table cpis.care_setting, such as emergency_department."
 };
 static const Refusal not_live = {
 	ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "care setting is not live",
 	"the care setting of the organisation is not live",
-	"See table cpis.provider_setting."
+	"An administrator sets from when it is live with cpis_provider_setting_set()."
 };
 static const Refusal no_go_live = {
 	ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "care setting has no record of going live",

@@ -121,7 +121,7 @@ check_setting(const AuditEvent *event)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("care setting does not exist"),
-				 errhint("See table cpis.care_setting.")));
+				 errhint("The codes are those of table cpis.care_setting, such as emergency_department.")));
 	if (!finds(CPIS_PROVIDER, "SELECT 1::bigint FROM cpis.provider WHERE organisation = $1", 1, event))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

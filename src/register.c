@@ -231,7 +231,7 @@ RegisterRequireOrganisation(const char *code)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("organisation is not in the register"),
-				 errhint("See table cpis.organisation.")));
+				 errhint("An administrator keeps the organisations in table cpis.organisation.")));
 }
 
 /*

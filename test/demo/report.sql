@@ -17,6 +17,11 @@ INSERT INTO cpis.provider SELECT o.code, a.code FROM cpis.organisation o
 INSERT INTO cpis.provider_step
 	SELECT organisation, step.code, today.day - 200 + 20 * step.place, CASE WHEN step.place <= abs(hashtext(organisation)) % 14 THEN today.day - 210 + 20 * step.place END
 	FROM cpis.provider, cpis.implementation_step step, (SELECT current_date) AS today (day);
+UPDATE cpis.provider SET champion = 'Champion of ' || organisation WHERE hashtext(organisation) % 4 <> 0;
+INSERT INTO cpis.group_member
+	SELECT organisation, part.name, 'Member of the group' FROM cpis.provider,
+		unnest(ARRAY['information_technology', 'safeguarding', 'clinical', 'information_governance', 'nhs_digital', 'local_authority']) AS part (name)
+	WHERE hashtext(organisation || part.name) % 5 <> 0;
 SELECT count(cpis_provider_setting_set(organisation, 'emergency_department', 'integrated', current_date, CASE WHEN hashtext(organisation) % 3 <> 0 THEN current_date - 30 END)) AS settings
 	FROM cpis.provider WHERE organisation <> 'R0A' \gset
 SELECT count(cpis_notifications_acknowledge(local_authority, max)) AS acknowledged
