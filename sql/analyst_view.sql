@@ -207,7 +207,8 @@ COMMENT ON COLUMN cpis.analyst_removal.latest_days IS 'how many days after it wa
 CREATE FUNCTION cpis.register_count(OUT plan_type text, OUT plan_type_name text, OUT children bigint) RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT t.code, t.name, cpis.told(count(DISTINCT p.nhs_number))
+	-- As bigint, for pg_upgrade makes functions before operator classes, without which nhs_number has no DISTINCT.
+	SELECT t.code, t.name, cpis.told(count(DISTINCT p.nhs_number::bigint))
 	FROM cpis.plan_type t
 		CROSS JOIN (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)
 		LEFT JOIN cpis.plan p ON p.plan_type = t.code AND p.start_date <= today.day AND COALESCE(p.end_date >= today.day, true) AND COALESCE(p.delete_date > today.day, true)

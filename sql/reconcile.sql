@@ -310,7 +310,8 @@ BEGIN ATOMIC
 		AND NOT EXISTS (
 			SELECT FROM event e
 			WHERE e.event_id = act.event_id AND e.recorded_at = act.at AND e.action = 'hold' AND e.detail = act.detail
-				AND (act.done = 'released' OR e.nhs_number IS NOT DISTINCT FROM h.nhs_number))
+				-- As bigint: what pg_upgrade makes of this names no schema of the operator.
+				AND (act.done = 'released' OR e.nhs_number::bigint IS NOT DISTINCT FROM h.nhs_number::bigint))
 	UNION ALL
 	SELECT format('a hold is not as was announced: %s', e.detail), e.event_id, true
 	FROM event e

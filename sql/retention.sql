@@ -349,9 +349,10 @@ BEGIN ATOMIC
 		JOIN cpis.submission_record r ON r.submission_id = d.submission_id
 		CROSS JOIN (SELECT max(h.hold_id) FROM cpis.hold h
 					WHERE h.released_at IS NULL AND h.nhs_number IS NULL AND h.local_authority IS NULL) AS e (hold_id)
-		LEFT JOIN (SELECT h.nhs_number, max(h.hold_id) FROM cpis.hold h
-				   WHERE h.released_at IS NULL GROUP BY h.nhs_number) AS n (nhs_number, hold_id)
-			ON n.nhs_number = @extschema@.nhs_number_try(r.nhs_number)
+		-- As bigint, for pg_upgrade makes functions before operator classes, without which nhs_number has no GROUP BY.
+		LEFT JOIN (SELECT h.nhs_number::bigint, max(h.hold_id) FROM cpis.hold h
+				   WHERE h.released_at IS NULL GROUP BY h.nhs_number::bigint) AS n (nhs_number, hold_id)
+			ON n.nhs_number = @extschema@.nhs_number_try(r.nhs_number)::bigint
 		LEFT JOIN (SELECT h.local_authority, max(h.hold_id) FROM cpis.hold h
 				   WHERE h.released_at IS NULL GROUP BY h.local_authority) AS a (local_authority, hold_id)
 			ON a.local_authority = d.local_authority

@@ -250,7 +250,8 @@ BEGIN ATOMIC
 	FROM (
 		SELECT seen.person, count(DISTINCT seen.care_setting), count(DISTINCT seen.organisation), count(DISTINCT n.local_authority)
 		FROM (
-			SELECT DISTINCT e.nhs_number, e.care_setting, e.organisation, e.notified_authority
+			-- As bigint, for pg_upgrade makes functions before operator classes, without which nhs_number has no DISTINCT.
+			SELECT DISTINCT e.nhs_number::bigint, e.care_setting, e.organisation, e.notified_authority
 			FROM cpis.audit_event e
 			WHERE e.action IN ('lookup', 'flag') AND e.outcome = 'found'
 				AND e.recorded_at >= month::timestamp AT TIME ZONE 'Europe/London'

@@ -42,24 +42,30 @@ install_packages() {
 
 # The major version of Debian's own PostgreSQL, where none is chosen.
 default_version() {
+	apt-cache show postgresql >/dev/null 2>&1 || as_root apt-get update -qq
 	apt-cache show postgresql | sed -n 's/^Depends: .*postgresql-\([0-9]*\).*/\1/p' | sort -n | tail -n 1
 }
 
-# prepare PACKAGE...: the packages named are for the caller; @ stands for the
-# major version of PostgreSQL.
-prepare() {
-	local version packages=() libdir sharedir
-
+# make_work: the temporary folder.
+make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/cpis.XXXXXX")
 	chmod 755 "$work"
-	as_user=
 	trap 'cleanup' EXIT
 	trap 'exit 130' INT TERM
+}
 
-	if [ -n "${PG_CONFIG:-}" ]; then
+# prepare PACKAGE...: the packages named are for the caller; @ stands for the
+# major version of PostgreSQL, which is that of PG_CONFIG, or PG_VERSION, or Debian's own.
+prepare() {
+	local version packages=()
+
+	make_work
+	as_user=
+	if [ -n "${PG_VERSION:-}" ]; then
+		version=$PG_VERSION
+	elif [ -n "${PG_CONFIG:-}" ]; then
 		version=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
 	else
-		apt-cache show postgresql >/dev/null 2>&1 || as_root apt-get update -qq
 		version=$(default_version)
 	fi
 	[ -n "$version" ] || { echo "cannot tell which PostgreSQL to use; set PG_CONFIG" >&2; return 1; }
@@ -70,28 +76,35 @@ prepare() {
 		"postgresql-server-dev-$version" "${packages[@]}"
 	PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$version/bin/pg_config}
 
+	install_extension "$PG_CONFIG"
+}
+
+# install_extension PG_CONFIG: build for this PostgreSQL, and install into the private copy of it.
+install_extension() {
+	local pg_config=$1 libdir sharedir version
+	version=$("$pg_config" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
 	if [ "$(id -u)" = 0 ]; then
 		as_user='runuser -u postgres --'
 		chown postgres "$work"
 	fi
 
-	say "building against $("$PG_CONFIG" --version)"
-	source=$work/source
+	say "building against $("$pg_config" --version)"
+	source=$work/source-$version
 	mkdir "$source"
 	# Without what an earlier build, for another PostgreSQL, left behind.
 	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
 		--exclude='./cpis--*.sql' .) | tar -xf - --no-same-owner -C "$source"
-	make -C "$source" -s -j "$(nproc)" COPT=-Werror PG_CONFIG="$PG_CONFIG" all
+	make -C "$source" -s -j "$(nproc)" COPT=-Werror PG_CONFIG="$pg_config" all
 
-	libdir=$("$PG_CONFIG" --pkglibdir)
-	sharedir=$("$PG_CONFIG" --sharedir)
-	bindir=$work/root$("$PG_CONFIG" --bindir)
-	pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
+	libdir=$("$pg_config" --pkglibdir)
+	sharedir=$("$pg_config" --sharedir)
+	bindir=$work/root$("$pg_config" --bindir)
+	pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
 	mkdir -p "$bindir" "$work/root$libdir" "$work/root$sharedir"
-	cp -R "$("$PG_CONFIG" --bindir)/." "$bindir"
+	cp -R "$("$pg_config" --bindir)/." "$bindir"
 	cp -R "$libdir/." "$work/root$libdir"
 	cp -R "$sharedir/." "$work/root$sharedir"
-	make -C "$source" -s install DESTDIR="$work/root" PG_CONFIG="$PG_CONFIG" >/dev/null
+	make -C "$source" -s install DESTDIR="$work/root" PG_CONFIG="$pg_config" >/dev/null
 	[ -z "$as_user" ] || chown -R postgres "$source"
 	export PATH="$bindir:$PATH"
 }

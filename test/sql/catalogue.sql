@@ -51,6 +51,14 @@ WHERE p.prosecdef AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog
 SELECT p.oid::regprocedure AS invoker_in_sql, p.prosqlbody IS NOT NULL AS bound, a.granted
 FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang LEFT JOIN access a USING (classid, objid)
 WHERE l.lanname = 'sql' AND NOT p.prosecdef ORDER BY 1;
+-- pg_upgrade makes functions before operator classes, and what it makes of IS DISTINCT FROM names no schema: neither is
+-- used with nhs_number in a body.
+SELECT DISTINCT p.oid::regprocedure AS not_to_be_upgraded
+FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_operator o ON o.oprleft = 'nhs_number'::regtype
+WHERE p.prosqlbody::text ~ format(':(eqop|sortop) %s\M|(DISTINCTEXPR|NULLIFEXPR) :opno %1$s\M', o.oid);
+SELECT DISTINCT r.ev_class::regclass AS not_to_be_upgraded
+FROM member m JOIN pg_rewrite r ON m.classid = 'pg_class'::regclass AND r.ev_class = m.objid JOIN pg_operator o ON o.oprleft = 'nhs_number'::regtype
+WHERE r.ev_action::text ~ format('(DISTINCTEXPR|NULLIFEXPR) :opno %s\M', o.oid);
 -- A view that is granted is a barrier, unless it shows nobody: counters, for monitors and analysts.
 SELECT c.oid::regclass AS no_barrier
 FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid JOIN access a USING (classid, objid)
