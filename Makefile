@@ -141,10 +141,12 @@ signed_note_needs = src/sha256.c -lcrypto
 
 EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)
 
-ifneq ($(filter check demo bench,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-all demo bench,$(MAKECMDGOALS)),)
 
 # These install what is missing, PGXS included, so they do not need it here.
-.PHONY: check demo bench
+.PHONY: check check-all demo bench
+check-all:
+	test/check_all
 check:
 	test/check
 demo:
