@@ -141,12 +141,14 @@ signed_note_needs = src/sha256.c -lcrypto
 
 EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)
 
-ifneq ($(filter check check-all demo bench,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-all torture demo bench,$(MAKECMDGOALS)),)
 
 # These install what is missing, PGXS included, so they do not need it here.
-.PHONY: check check-all demo bench
+.PHONY: check check-all torture demo bench
 check-all:
 	test/check_all
+torture:
+	test/torture/torture
 check:
 	test/check
 demo:

@@ -5,9 +5,9 @@ use strict;
 use warnings;
 
 use CpisTest;
-use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Received;
 use Test::More;
 use Time::HiRes qw(usleep);
 
@@ -25,45 +25,7 @@ my $node = new_server('crash', conf => q{
 	cpis.record_timeout = 60s
 });
 $node->safe_psql('postgres', 'CHECKPOINT');
-my $directory = PostgreSQL::Test::Utils::tempdir;
 my $total = 0;
-
-# Fork a client that looks up without end, until its connection is lost, and
-# writes number and request of each event it receives to a file.
-sub start_client
-{
-	my ($name) = @_;
-	my $pid = fork // die "fork: $!";
-	return { pid => $pid, file => "$directory/$name", errors => "$directory/$name.err" } if $pid;
-
-	$SIG{PIPE} = 'IGNORE';
-	open STDERR, '>', "$directory/$name.err" or POSIX::_exit(1);
-	open my $psql, '|-', 'psql', '-XAtq', '-F', ' ', '-o', "$directory/$name",
-	  '-d', $node->connstr('postgres') . ' user=clinician', '-f', '-'
-	  or POSIX::_exit(1);
-	for (my $n = 0;; $n++)
-	{
-		my $request = "$name-$n";
-		my $lookup = lookup_sql(2 + $n % 999, $request);
-		print $psql "SELECT event_id, '$request' FROM ($lookup) x;\n" or last;
-	}
-	close $psql;
-	POSIX::_exit(0);
-}
-
-# Start clients and return when each has received something.
-sub start_clients
-{
-	my ($name) = @_;
-	my @clients = map { start_client("$name-c$_") } 1 .. $CLIENTS;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	while (grep { !-s $_->{file} } @clients)
-	{
-		die 'clients receive nothing' if time > $deadline;
-		usleep(10_000);
-	}
-	return @clients;
-}
 
 # When all clients have lost the server and it is back: was everything that
 # they received recorded, and is the trail without gaps?
@@ -74,17 +36,10 @@ sub check_received
 	$node->start unless -e $node->data_dir . '/postmaster.pid';
 	$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'server does not come back';
 
-	my $copies = join '', map { "\\copy received FROM '$_->{file}' (DELIMITER ' ')\n" } @clients;
-	my ($received, $lost) = split /\|/, $node->safe_psql('postgres', qq{
-		CREATE TEMP TABLE received (event_id bigint, request_id text);
-		$copies
-		SELECT count(*), count(*) FILTER (WHERE e.event_id IS NULL)
-			FROM received LEFT JOIN cpis.audit_event e USING (event_id, request_id);
-	});
+	my ($received, $lost, $errors) = received_and_lost($node, @clients);
 	note "$name: $received received, $lost lost";
 	is($lost, 0, "$name: everything received is recorded");
-	is(join('', grep { /ERROR/ } map { slurp_file($_->{errors}) } @clients), '',
-		"$name: no look-up failed otherwise than by losing the server");
+	is($errors, '', "$name: no look-up failed otherwise than by losing the server");
 	check_gaps($name);
 	$total += $received;
 	return;
@@ -120,7 +75,7 @@ note "random seed $seed";
 subtest 'server killed at any instant: everything disclosed is recorded' => sub {
 	for my $round (1 .. $ROUNDS)
 	{
-		my @clients = start_clients("r$round");
+		my @clients = start_clients($node, "r$round", $CLIENTS);
 		usleep(int(200_000 + rand 800_000));
 		kill_everything($node);
 		check_received("round $round", @clients);
@@ -131,7 +86,7 @@ subtest 'server killed at any instant: everything disclosed is recorded' => sub 
 sub kill_one
 {
 	my ($name, $sql) = @_;
-	my @clients = start_clients($name);
+	my @clients = start_clients($node, $name, $CLIENTS);
 	my $postmaster = postmaster($node);
 	my $log = -s $node->logfile;
 	my $pid = $node->safe_psql('postgres', $sql);

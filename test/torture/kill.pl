@@ -1,0 +1,67 @@
+# The server, or one of its processes, is killed with signal 9 while look-ups are made: what clients were
+# shown is recorded.
+use strict;
+use warnings;
+
+use CpisTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Received;
+use Test::More;
+use Time::HiRes qw(usleep);
+use Torture;
+
+my $CLIENTS = 8;
+
+# Commits of the cluster's own do not wait for the disk: an event that did not
+# insist would be lost with the server.
+my $node = new_server('kill', conf => q{
+	synchronous_commit = off
+	wal_writer_delay = 10s
+	restart_after_crash = on
+	max_connections = 50
+	shared_buffers = 16MB
+	checkpoint_timeout = 30s
+	log_statement = none
+	cpis.record_timeout = 60s
+});
+$node->safe_psql('postgres', 'CHECKPOINT');
+
+# Whom to kill: the whole server, or the process that the query finds, if there is one.
+my %victim = (
+	server => undef,
+	writer => 'SELECT writer_pid FROM cpis_stat',
+	session => q{SELECT pid FROM pg_stat_activity WHERE usename = 'clinician' ORDER BY random() LIMIT 1},
+	map { $_ => "SELECT pid FROM pg_stat_activity WHERE backend_type = '$_'" } 'checkpointer', 'walwriter', 'background writer');
+
+srand;
+my @names = sort keys %victim;
+for my $round (1 .. rounds(100))
+{
+	my $name = $names[rand @names];
+	my @clients = start_clients($node, "r$round", $CLIENTS);
+	# Some of the kills meet a checkpoint.
+	my $checkpoint = $round % 3 == 0 ? start_sql($node, 'CHECKPOINT', user => $ENV{USER} // getpwuid $<) : undef;
+	usleep(int(rand 800_000));
+	if (defined $victim{$name})
+	{
+		my $log = -s $node->logfile;
+		my $pid = $node->safe_psql('postgres', $victim{$name});
+		kill 'KILL', $pid or die "there is no $name";
+		$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log);
+	}
+	else
+	{
+		kill_everything($node);
+		waitpid($_->{pid}, 0) for @clients;
+		$node->start;
+	}
+	finish_sql($checkpoint) if $checkpoint;
+	$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'server does not come back';
+	judge($node, "round $round, $name", '57P0[123]', @clients);
+	trail_is_whole($node, 'the trail is whole') if $round % 20 == 0;
+}
+trail_is_whole($node, 'the trail is whole');
+tally('processes killed');
+$node->stop;
+done_testing();
