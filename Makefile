@@ -138,19 +138,25 @@ merkle_needs = src/sha256.c -lcrypto
 pem_key_needs = src/signed_note.c src/sha256.c -lcrypto
 record_check_needs = src/mod11.c
 signed_note_needs = src/sha256.c -lcrypto
+sha256_needs = -lcrypto
 
-EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(PURE:%=test/fuzz/%_fuzz)
+# The pure C files that have a fuzzer, and audit_row.c, which needs no more of PostgreSQL than headers.
+FUZZERS = $(PURE) sha256 audit_row
 
-ifneq ($(filter check check-all torture demo bench,$(MAKECMDGOALS)),)
+EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(FUZZERS:%=test/fuzz/%_fuzz)
+
+ifneq ($(filter check check-all torture fuzz demo bench,$(MAKECMDGOALS)),)
 
 # These install what is missing, PGXS included, so they do not need it here.
-.PHONY: check check-all torture demo bench
+.PHONY: check check-all torture fuzz demo bench
+check:
+	test/check
 check-all:
 	test/check_all
 torture:
 	test/torture/torture
-check:
-	test/check
+fuzz:
+	test/fuzz/fuzz
 demo:
 	test/demo/demo
 bench:
@@ -182,8 +188,17 @@ META.json: META.json.in cpis.control
 test/unit/%_test: test/unit/%_test.c src/%.c $(wildcard src/*.h) src/sha256.c src/signed_note.c
 	$(CC) -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover=all -Isrc -o $@ test/unit/$*_test.c src/$*.c $($*_needs)
 
+FUZZ = clang -std=gnu99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isrc
+
 test/fuzz/%_fuzz: test/fuzz/%_fuzz.c src/%.c $(wildcard src/*.h) src/sha256.c src/signed_note.c
-	clang -std=c99 -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isrc -o $@ test/fuzz/$*_fuzz.c src/$*.c $($*_needs)
+	$(FUZZ) -o $@ test/fuzz/$*_fuzz.c src/$*.c $($*_needs)
+
+# As PostgreSQL is compiled: what it takes out of a row may be any number.
+test/fuzz/audit_row_fuzz: test/fuzz/audit_row_fuzz.c src/audit_row.c $(wildcard src/*.h) src/mod11.c src/merkle.c src/sha256.c
+	$(FUZZ) -fwrapv -Wno-unused-parameter -Wno-sign-compare -isystem $(includedir_server) -D_GNU_SOURCE -o $@ test/fuzz/audit_row_fuzz.c src/audit_row.c src/mod11.c src/merkle.c src/sha256.c -lcrypto
+
+.PHONY: fuzzers
+fuzzers: $(FUZZERS:%=test/fuzz/%_fuzz)
 
 .PHONY: unit dist
 unit: $(PURE:%=test/unit/%_test)
