@@ -9,6 +9,8 @@
 #   pgxs     folder of PGXS
 #   as_user  prefix that runs a command as the unprivileged user
 #
+# With COVERAGE set, what runs leaves behind there what was executed.
+#
 # Needs Debian, and root or sudo where a package is missing.
 
 # It would reach every session.
@@ -94,7 +96,7 @@ install_extension() {
 	# Without what an earlier build, for another PostgreSQL, left behind.
 	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
 		--exclude='./cpis--*.sql' .) | tar -xf - --no-same-owner -C "$source"
-	make -C "$source" -s -j "$(nproc)" COPT=-Werror PG_CONFIG="$pg_config" all
+	make -C "$source" -s -j "$(nproc)" COPT="-Werror${COVERAGE:+ -O0 --coverage}" PG_CONFIG="$pg_config" all
 
 	libdir=$("$pg_config" --pkglibdir)
 	sharedir=$("$pg_config" --sharedir)
