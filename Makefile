@@ -145,16 +145,18 @@ FUZZERS = $(PURE) sha256 audit_row
 
 EXTRA_CLEAN = $(SCRIPT) META.json $(PURE:%=test/unit/%_test) $(FUZZERS:%=test/fuzz/%_fuzz)
 
-ifneq ($(filter check check-all coverage torture fuzz demo bench,$(MAKECMDGOALS)),)
+ifneq ($(filter check check-all coverage valgrind torture fuzz demo bench,$(MAKECMDGOALS)),)
 
 # These install what is missing, PGXS included, so they do not need it here.
-.PHONY: check check-all coverage torture fuzz demo bench
+.PHONY: check check-all coverage valgrind torture fuzz demo bench
 check:
 	test/check
 check-all:
 	test/check_all
 coverage:
 	COVERAGE=$(CURDIR)/coverage test/check
+valgrind:
+	test/valgrind/valgrind
 torture:
 	test/torture/torture
 fuzz:

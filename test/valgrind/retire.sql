@@ -1,0 +1,13 @@
+INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, end_date) SELECT nhs_number_synthetic(n), 'unborn', 'E06000001', '2019-01-01', '2019-02-01' FROM generate_series(7900, 8000) n;
+SELECT cpis_hold_place('inquiry', nhs_number => nhs_number_synthetic(7950));
+SELECT cpis_retention_set('unborn', 400, 'practice');
+SELECT cpis_plan_correct(min(plan_id), 'a slip', start_date => '2026-01-03') FROM cpis.plan WHERE nhs_number = nhs_number_synthetic(1);
+SELECT cpis_nhs_number_inactivate(nhs_number_synthetic(150));
+CALL cpis_purge(10);
+SELECT cpis_checkpoint();
+SELECT * FROM cpis_audit_verify();
+SELECT length(cpis_tlog_proof(10)), cardinality(cpis_inclusion_proof(3)), cardinality(cpis_consistency_proof(10, 100));
+SELECT count(*) FROM cpis_retention_reconcile();
+SELECT count(*) FROM cpis.audit_event;
+SELECT * FROM cpis_stat, cpis_stat_retention, cpis_ledger_status;
+DROP EXTENSION cpis;
