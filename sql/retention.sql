@@ -487,6 +487,10 @@ BEGIN ATOMIC
 				THEN 'events before it are missing'
 			WHEN m.last_event >= (SELECT COALESCE(max(t.tile) + 1, 0) * 256 FROM cpis.ledger_tile t WHERE t.level = 0)
 				THEN 'its last event is in no full tile yet'
+			-- The first hour of a month in England may be the last of one in UTC: that month is summarised as a whole.
+			WHEN (SELECT (date_trunc('month', e.recorded_at AT TIME ZONE 'Europe/London') + interval '1 month')::date > (as_of AT TIME ZONE 'Europe/London')::date
+				  FROM cpis.audit_event e WHERE e.event_id = m.last_event AND e.recorded_at >= m.begins AND e.recorded_at < m.ends)
+				THEN 'its last event is of a month that is not over in England'
 			WHEN EXISTS (SELECT FROM cpis.notification n
 							LEFT JOIN cpis.notification_cursor c ON c.local_authority = n.local_authority
 						 WHERE n.event_id BETWEEN m.first_event AND m.last_event

@@ -9,18 +9,21 @@
  * of England.
  */
 CREATE TABLE cpis.summary (
-	first_event bigint NOT NULL
-		CONSTRAINT summary_pkey PRIMARY KEY,
+	first_event bigint NOT NULL,
 	last_event bigint NOT NULL,
-	completed_month date,
+	completed_month date
+		CONSTRAINT summary_completed_month_key UNIQUE,
 	summarised_at timestamptz NOT NULL,
-	CONSTRAINT summary_events CHECK (last_event >= first_event)
+	-- A run of events, or the end of a month and none.
+	CONSTRAINT summary_events CHECK (CASE WHEN completed_month IS NULL THEN last_event >= first_event ELSE last_event = first_event - 1 END)
 );
+-- No event is counted twice.
+CREATE UNIQUE INDEX summary_first_event_key ON cpis.summary (first_event) WHERE completed_month IS NULL;
 REVOKE ALL ON TABLE cpis.summary FROM PUBLIC;
-COMMENT ON TABLE cpis.summary IS 'which events have been summarised, append-only';
-COMMENT ON COLUMN cpis.summary.first_event IS 'number of the first event of a run';
-COMMENT ON COLUMN cpis.summary.last_event IS 'number of its last event';
-COMMENT ON COLUMN cpis.summary.completed_month IS 'first day of the month of which nothing is to come any more; NULL: more may come';
+COMMENT ON TABLE cpis.summary IS 'which events have been summarised, and which months are complete, append-only';
+COMMENT ON COLUMN cpis.summary.first_event IS 'number of the first event of a run; where a month was completed, of the first that was not summarised then';
+COMMENT ON COLUMN cpis.summary.last_event IS 'number of its last event; where a month was completed, the one before';
+COMMENT ON COLUMN cpis.summary.completed_month IS 'first day of the month of which nothing is to come any more; NULL: a run of events';
 COMMENT ON COLUMN cpis.summary.summarised_at IS 'when that was';
 
 CREATE TABLE cpis.access_summary (
@@ -192,24 +195,38 @@ COMMENT ON FUNCTION cpis_summarise() IS
 CREATE FUNCTION cpis.next_summary(OUT first_event bigint, OUT last_event bigint, OUT completed_month date) RETURNS SETOF record
 	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	-- To the end of the month of the first event, or of yesterday; nobody can tell what today will bring.
-	SELECT first.event_id, COALESCE(next.event_id, newest.event_id + 1) - 1,
-		CASE WHEN period.month_ends <= period.today AND NOT EXISTS (SELECT FROM cpis.summary s WHERE s.completed_month >= period.month)
-			THEN period.month END
-	FROM (SELECT e.event_id, e.recorded_at AT TIME ZONE 'Europe/London' AS at
-		  FROM cpis.audit_event e
-		  WHERE e.event_id >= (SELECT COALESCE(max(s.last_event) + 1, 0) FROM cpis.summary s)
-		  ORDER BY e.event_id LIMIT 1) AS first
-		CROSS JOIN LATERAL (SELECT date_trunc('month', first.at)::date, (date_trunc('month', first.at) + interval '1 month')::date,
-								(clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS period (month, month_ends, today)
+	WITH missing AS MATERIALIZED (
+		SELECT COALESCE(max(s.last_event) + 1, 0) AS event_id, (clock_timestamp() AT TIME ZONE 'Europe/London')::date AS today FROM cpis.summary s
+	), first AS MATERIALIZED (
+		SELECT e.event_id, e.recorded_at AT TIME ZONE 'Europe/London' AS at
+		FROM cpis.audit_event e
+		WHERE e.event_id >= (SELECT m.event_id FROM missing m)
+		ORDER BY e.event_id LIMIT 1
+	), complete AS MATERIALIZED (
+		-- Each month in its turn once it is over and has no event that is not summarised, whether one has come since or not.
+		SELECT period.month
+		FROM missing
+			CROSS JOIN LATERAL (SELECT COALESCE((SELECT max(s.completed_month) + interval '1 month' FROM cpis.summary s),
+					(SELECT date_trunc('month', e.recorded_at AT TIME ZONE 'Europe/London') FROM cpis.audit_event e ORDER BY e.event_id LIMIT 1))::date) AS period (month)
+		WHERE (period.month + interval '1 month')::date <= missing.today
+			AND NOT EXISTS (SELECT FROM first WHERE first.at < period.month + interval '1 month')
+	)
+	SELECT missing.event_id, missing.event_id - 1, complete.month FROM missing CROSS JOIN complete
+	UNION ALL
+	-- To the end of the month of the first event, or of yesterday; nobody can tell what today will bring.  Where the clock was
+	-- ahead, to the end of the first event's own day.
+	SELECT first.event_id, COALESCE(next.event_id, newest.event_id + 1) - 1, NULL
+	FROM missing CROSS JOIN first
+		CROSS JOIN LATERAL (SELECT CASE WHEN first.at::date > missing.today THEN first.at::date + 1
+				ELSE least((date_trunc('month', first.at) + interval '1 month')::date, missing.today) END) AS period (ends)
 		CROSS JOIN LATERAL (SELECT min(e.event_id) FROM cpis.audit_event e
 							WHERE e.event_id >= first.event_id
-								AND e.recorded_at >= least(period.month_ends, period.today)::timestamp AT TIME ZONE 'Europe/London') AS next (event_id)
+								AND e.recorded_at >= period.ends::timestamp AT TIME ZONE 'Europe/London') AS next (event_id)
 		CROSS JOIN LATERAL (SELECT max(e.event_id) FROM cpis.audit_event e WHERE e.event_id >= first.event_id) AS newest (event_id)
-	WHERE next.event_id IS DISTINCT FROM first.event_id;
+	WHERE next.event_id IS DISTINCT FROM first.event_id AND NOT EXISTS (SELECT FROM complete);
 END;
 REVOKE ALL ON FUNCTION cpis.next_summary() FROM PUBLIC;
-COMMENT ON FUNCTION cpis.next_summary() IS 'events that are to be summarised next, and the month that is complete with them; no row where there are none';
+COMMENT ON FUNCTION cpis.next_summary() IS 'a month that is complete, or else events that are to be summarised next; no row where there are none';
 
 CREATE VIEW cpis.access_of_event AS
 	SELECT e.event_id, (e.recorded_at AT TIME ZONE 'Europe/London')::date AS day, e.action, e.outcome, e.organisation, e.care_setting, e.notify

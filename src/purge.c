@@ -383,7 +383,9 @@ run_step(Purge *purge, PurgeStep step, MemoryContext context)
 static bool
 summarise(Purge *purge)
 {
-	return SummariseNext() > 0;
+	int64		events = 0;
+
+	return SummariseNext(&events);
 }
 
 static bool

@@ -31,10 +31,10 @@
 
 PG_FUNCTION_INFO_V1(cpis_summarise);
 
-/* Events that are to be summarised. */
+/* Events that are to be summarised, or the month that is complete. */
 typedef struct Period
 {
-	Datum		values[3];		/* first and last event, month that is complete with them */
+	Datum		values[3];		/* first and last event, month */
 	char		nulls[3];
 } Period;
 
@@ -82,15 +82,33 @@ append(CpisRelation table, const Period *period, int nargs, const char *command)
 }
 
 /*
- * Append the numbers of these events, and, where that is so, of the month that is complete with
- * them.
+ * Append that these events are summarised, or the month complete.
  */
 static void
-append_events(const Period *period)
+append_period(const Period *period)
 {
 	append(CPIS_SUMMARY, period, 3,
 		   "INSERT INTO cpis.summary (first_event, last_event, completed_month, summarised_at)"
 		   " VALUES ($1, $2, $3, clock_timestamp())");
+}
+
+/*
+ * Append in how many places people were seen in the month.
+ */
+static void
+append_month(const Period *period)
+{
+	append(CPIS_ATTENDANCE_SUMMARY, period, 3,
+		   "INSERT INTO cpis.attendance_summary (month, care_settings, organisations, local_authorities, children)"
+		   " SELECT $3, care_settings, organisations, local_authorities, children FROM cpis.attendance_of_month($3)");
+}
+
+/*
+ * Append the numbers of these events.
+ */
+static void
+append_events(const Period *period)
+{
 	/* In one statement, for planning one over all months takes longer than a day's events. */
 	append(CPIS_ACCESS_MONTH_SUMMARY, period, 2,
 		   "WITH added AS ("
@@ -107,10 +125,6 @@ append_events(const Period *period)
 		   " SELECT month, local_authority, action, care_setting, count(*) FROM cpis.notice_of_event"
 		   " WHERE event_id >= $1 AND event_id <= $2 GROUP BY month, local_authority, action, care_setting"
 		   " ON CONFLICT ON CONSTRAINT notice_summary_one_number DO UPDATE SET notices = s.notices + excluded.notices");
-	if (period->nulls[2] == ' ')
-		append(CPIS_ATTENDANCE_SUMMARY, period, 3,
-			   "INSERT INTO cpis.attendance_summary (month, care_settings, organisations, local_authorities, children)"
-			   " SELECT $3, care_settings, organisations, local_authorities, children FROM cpis.attendance_of_month($3)");
 }
 
 /*
@@ -153,11 +167,11 @@ summarise_unusual(void)
 }
 
 /*
- * Summarise events up to the end of a month; answers how many.  Where all are summarised that can be,
- * summarise the rest, acknowledgements, answers to submissions and unusual accesses, and answer 0.
+ * Summarise events up to the end of a month, or complete one, and add to *events how many.  Where all is
+ * summarised that can be, summarise acknowledgements, answers to submissions and unusual accesses, and answer false.
  */
-int64
-SummariseNext(void)
+bool
+SummariseNext(int64 *events)
 {
 	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
 	Period		period;
@@ -166,15 +180,20 @@ SummariseNext(void)
 	if (OwnChangeQuery(&as_owner, "SELECT first_event, last_event, completed_month FROM cpis.next_summary()",
 					   0, NULL, NULL, NULL, take_period, &period) > 0)
 	{
-		append_events(&period);
-		return DatumGetInt64(period.values[1]) - DatumGetInt64(period.values[0]) + 1;
+		append_period(&period);
+		if (period.nulls[2] == ' ')
+			append_month(&period);
+		else
+			append_events(&period);
+		*events += DatumGetInt64(period.values[1]) - DatumGetInt64(period.values[0]) + 1;
+		return true;
 	}
 	SummariseAcknowledgements();
 	append(CPIS_ANSWER_SUMMARY, NULL, 0,
 		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
 		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission");
 	summarise_unusual();
-	return 0;
+	return false;
 }
 
 /*
@@ -183,14 +202,10 @@ SummariseNext(void)
 Datum
 cpis_summarise(PG_FUNCTION_ARGS)
 {
-	int64		all = 0;
-	int64		events;
+	int64		events = 0;
 
 	ChangeCheckCallable("cpis_summarise()");
-	while ((events = SummariseNext()) > 0)
-	{
+	while (SummariseNext(&events))
 		CHECK_FOR_INTERRUPTS();
-		all += events;
-	}
-	PG_RETURN_INT64(all);
+	PG_RETURN_INT64(events);
 }

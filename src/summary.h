@@ -8,7 +8,7 @@
 #ifndef CPIS_SUMMARY_H
 #define CPIS_SUMMARY_H
 
-extern int64 SummariseNext(void);
+extern bool SummariseNext(int64 *events);
 extern int64 SummaryFirstMissing(void);
 extern void SummariseAcknowledgements(void);
 

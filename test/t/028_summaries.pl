@@ -187,7 +187,7 @@ my ($rc, $out, $err) = $node->psql('postgres', 'SELECT cpis_summarise()', extra_
 like($err, qr/permission denied for function cpis_summarise/, 'analysts do not summarise');
 ($rc, $out, $err) = $node->psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;\n" . move_clock_command('2024-06-11 12:00:00')
 	. "\\! psql -XAtq -h " . $node->host . ' -p ' . $node->port . " -d postgres -c 'SELECT cpis_summarise()' > /dev/null\nSELECT cpis_summarise()");
-like($err, qr/duplicate key value violates unique constraint "summary_pkey"/, 'an older snapshot counts nothing twice');
+like($err, qr/duplicate key value violates unique constraint "summary_first_event_key"/, 'an older snapshot counts nothing twice');
 agree('after that');
 is(answer('SELECT problem FROM cpis_audit_verify()'), '', 'the trail is whole');
 is(answer('SELECT problem FROM cpis_retention_reconcile() WHERE problem !~ \'role "clinician"\''), '', 'and everything agrees');
