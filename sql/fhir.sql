@@ -51,10 +51,12 @@ END;
 COMMENT ON FUNCTION cpis.fhir_plan_type(text) IS 'a kind of plan as SNOMED CT concept';
 
 CREATE FUNCTION cpis.fhir_care_team(plan cpis.lookup_result) RETURNS jsonb
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE sql VOLATILE PARALLEL SAFE
 	RETURN jsonb_strip_nulls(jsonb_build_object(
 		'resourceType', 'CareTeam',
-		'status', CASE WHEN (plan).end_date < (now() AT TIME ZONE 'Europe/London')::date THEN 'inactive' ELSE 'active' END,
+		-- As the look-up reads the clock, not as of the beginning of the transaction.
+		'status', CASE WHEN (plan).end_date < (clock_timestamp() AT TIME ZONE 'Europe/London')::date THEN 'inactive'
+			WHEN (plan).start_date > (clock_timestamp() AT TIME ZONE 'Europe/London')::date THEN 'proposed' ELSE 'active' END,
 		'category', jsonb_build_array(cpis.fhir_plan_type((plan).plan_type)),
 		'name', (plan).local_authority_name,
 		'subject', cpis.fhir_patient((plan).nhs_number),
@@ -207,7 +209,7 @@ CREATE FUNCTION cpis.fhir_kind(event cpis.steward_event) RETURNS jsonb
 			'type', jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/audit-event-type', 'code', 'rest', 'display', 'Restful Operation'),
 			'subtype', jsonb_build_array(jsonb_build_object('system', 'http://hl7.org/fhir/restful-interaction', 'code', 'search-type', 'display', 'search-type')))
 		ELSE jsonb_build_object(
-			'action', CASE WHEN (event).action IN ('read', 'direct_read', 'notices') THEN 'R' WHEN (event).action IN ('removal', 'purge') THEN 'D' ELSE 'U' END,
+			'action', CASE WHEN (event).action IN ('read', 'direct_read', 'notices') THEN 'R' WHEN (event).action = 'removal' OR ((event).action = 'purge' AND (event).detail ~ '^month: ') THEN 'D' ELSE 'U' END,
 			'type', CASE WHEN (event).action IN ('read', 'direct_read') THEN jsonb_build_object('system', 'http://dicom.nema.org/resources/ontology/DCM', 'code', '110112', 'display', 'Query')
 				WHEN (event).action IN ('submission', 'rejection') THEN jsonb_build_object('system', 'http://dicom.nema.org/resources/ontology/DCM', 'code', '110107', 'display', 'Import')
 				ELSE jsonb_build_object('system', 'http://dicom.nema.org/resources/ontology/DCM', 'code', '110100', 'display', 'Application Activity') END,

@@ -171,7 +171,7 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('headlines', 'Headline figures',
 		'<dl class="figures">' || (SELECT string_agg('<div><dt>' || cpis.html(f.name) || '</dt><dd><strong>' || f.value || '</strong> <span>' || cpis.html(f.note) || '</span></dd></div>', '' ORDER BY f.place) FROM figure f) || '</dl>'
 		|| cpis.report_table('Children with a running plan today, against the guidance', ARRAY['Kind of plan', 'Share of the guidance''s number', 'Children', 'Guidance (2014/15)'],
-			(SELECT array_agg(ARRAY[r.plan_type_name, cpis.report_bar(least(r.children, r.expected), r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)] ORDER BY r.expected DESC) FROM register r)),
+			(SELECT array_agg(ARRAY[r.plan_type_name, cpis.report_bar(CASE WHEN r.children IS NOT NULL THEN least(r.children, r.expected) END, r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)] ORDER BY r.expected DESC) FROM register r)),
 		'cpis.analyst_register, cpis.analyst_access_day. Children are rounded to 5.');
 END;
 COMMENT ON FUNCTION cpis.report_headlines(date, date) IS 'section of the report: headline figures';

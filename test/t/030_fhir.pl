@@ -50,6 +50,9 @@ my $before = $node->safe_psql('postgres', 'SELECT max(event_id) FROM cpis.audit_
 like(as('clinician', q{BEGIN; SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'Rolled back', 'RXX', 'camhs') -> 'total'; ROLLBACK}), qr/^3$/m, 'a look-up that is rolled back');
 is($node->safe_psql('postgres', "SELECT count(*) FROM cpis.audit_event WHERE event_id > $before AND worker_name = 'Rolled back'"), 1, 'has left its event, one');
 
+$node->safe_psql('postgres', "INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) VALUES (nhs_number_synthetic(4001), 'unborn', 'E06000001', '2900-01-01')");
+is(as('clinician', q{SELECT jsonb_path_query_array(cpis_lookup_fhir(nhs_number_synthetic(4001), 'A', 'RXX', 'camhs'), '$.entry[*].resource ? (@.resourceType == "CareTeam").status')}), '["proposed"]', 'a plan that is to begin');
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT cpis_fhir_audit_event(event_id) ->> 'action', '') FROM cpis.audit_event WHERE action = 'purge' AND detail ~ 'paused'}), 'U', 'to pause the purge deletes nothing');
 is(scalar(grep { $_ ne '' } @bundles), scalar @lookups, 'each look-up was answered');
 my @problems = fhir_problems(@bundles);
 is($problems[$_], '', "Bundle of $lookups[$_]") foreach 0 .. $#lookups;

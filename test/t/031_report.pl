@@ -138,6 +138,7 @@ is(cell('headlines', 'Unborn child subject to a child protection plan', 'Childre
 is(cell('headlines', 'Child protection plan', 'Children'), '1,000', 'others do');
 is(cell('attendance', '3 or more care settings', 'Children'), answer("SELECT cpis.report_children(children) FROM cpis.analyst_attendance WHERE month = '2026-03-01'"), 'children who were seen');
 like($page, qr/aria-label="Mean lag of notices acknowledged, in hours: at most [\d.]+ hours in one column/, 'lags are not added up');
+like($page, qr/Looked after child<\/th><td[^>]*><svg [^>]*>(?:<rect class="track"[^>]*\/>)<rect class="fill" width="0\.0"[^>]*\/><\/svg><\/td><td[^>]*>1 to 7</, 'a number that is not told has no bar');
 like(report('2027-01-01', '2027-12-31'), qr/They were not counted in this period/, 'nothing is shown of another time');
 cmp_ok(length report('1948-07-05', '2048-07-04'), '<', 500_000, 'size of a hundred years');
 like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.audit_event") ]}\E<\/dd>/, 'the ledger');
