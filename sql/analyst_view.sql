@@ -96,7 +96,8 @@ COMMENT ON COLUMN cpis.analyst_acknowledgement.within_day IS 'how many up to 24 
 
 /*
  * Small numbers would tell who somebody is to whoever knows a little: 1 to 7 is not said, and the
- * rest is rounded to 5, so that nobody finds them by subtraction.
+ * rest is rounded to 5.  Other numbers of accesses are exact, and events are there under pseudonyms: this keeps
+ * what is told of children from those who see no more than that.
  */
 CREATE FUNCTION cpis.told(children bigint) RETURNS bigint
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE

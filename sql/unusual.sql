@@ -43,7 +43,7 @@ CREATE VIEW cpis.unusual_bulk WITH (security_barrier) AS
 	WHERE (SELECT cpis.record_read('unusual_bulk'));
 REVOKE ALL ON TABLE cpis.unusual_bulk FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.unusual_bulk TO cpis_steward;
-COMMENT ON VIEW cpis.unusual_bulk IS 'workers who looked up more than 30 different people within an hour, of the last 31 days; who reads it is recorded; for cpis_steward';
+COMMENT ON VIEW cpis.unusual_bulk IS 'workers who looked up more than 30 different people within an hour of the clock, of the last 31 days; who reads it is recorded; for cpis_steward';
 COMMENT ON COLUMN cpis.unusual_bulk.organisation IS 'ODS code of the NHS organisation';
 COMMENT ON COLUMN cpis.unusual_bulk.worker IS 'identifier of the healthcare worker, else the name';
 COMMENT ON COLUMN cpis.unusual_bulk.worker_name IS 'name of the healthcare worker';
