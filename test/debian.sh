@@ -2,7 +2,7 @@
 # runs in it.  Root alone can; nothing of the machine's own is changed but that debootstrap is installed,
 # and what was mounted is gone with the command.
 #
-# Expects install_packages and as_root of test/prepare.sh.
+# Expects copy_tree of test/prepare.sh.
 
 # The mirror that this machine takes Debian from.
 debian_mirror() {
@@ -24,9 +24,7 @@ debian_folder() {
 	done
 	[ -z "${NODE_EXTRA_CA_CERTS:-}" ] || cp "$NODE_EXTRA_CA_CERTS" "$folder/etc/ssl/certs/ca-certificates.crt"
 	echo 'Acquire::Check-Valid-Until "false";' >"$folder/etc/apt/apt.conf.d/99cpis"
-	mkdir "$folder/cpis"
-	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
-		--exclude='./cpis--*.sql' .) | tar -xf - --no-same-owner -C "$folder/cpis"
+	copy_tree "$folder/cpis"
 }
 
 # debian_add SUITE FOLDER: have it take packages from this suite, too, that its own does not have.

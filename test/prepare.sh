@@ -48,6 +48,18 @@ default_version() {
 	apt-cache show postgresql | sed -n 's/^Depends: .*postgresql-\([0-9]*\).*/\1/p' | sort -n | tail -n 1
 }
 
+# version_of PG_CONFIG: the major version.
+version_of() {
+	"$1" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+}
+
+# copy_tree FOLDER: this tree, without what an earlier build, for another PostgreSQL, left behind.
+copy_tree() {
+	mkdir "$1"
+	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
+		--exclude='./cpis--*.sql' .) | tar -xf - --no-same-owner -C "$1"
+}
+
 # make_work: the temporary folder.
 make_work() {
 	work=$(mktemp -d "${TMPDIR:-/tmp}/cpis.XXXXXX")
@@ -66,7 +78,7 @@ prepare() {
 	if [ -n "${PG_VERSION:-}" ]; then
 		version=$PG_VERSION
 	elif [ -n "${PG_CONFIG:-}" ]; then
-		version=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+		version=$(version_of "$PG_CONFIG")
 	else
 		version=$(default_version)
 	fi
@@ -84,7 +96,7 @@ prepare() {
 # install_extension PG_CONFIG: build for this PostgreSQL, and install into the private copy of it.
 install_extension() {
 	local pg_config=$1 libdir sharedir version
-	version=$("$pg_config" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+	version=$(version_of "$pg_config")
 	if [ "$(id -u)" = 0 ]; then
 		as_user='runuser -u postgres --'
 		chown postgres "$work"
@@ -92,10 +104,7 @@ install_extension() {
 
 	say "building against $("$pg_config" --version)"
 	source=$work/source-$version
-	mkdir "$source"
-	# Without what an earlier build, for another PostgreSQL, left behind.
-	(cd "$top" && tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' \
-		--exclude='./cpis--*.sql' .) | tar -xf - --no-same-owner -C "$source"
+	copy_tree "$source"
 	make -C "$source" -s -j "$(nproc)" COPT="-Werror${COVERAGE:+ -O0 --coverage}" PG_CONFIG="$pg_config" all
 
 	libdir=$("$pg_config" --pkglibdir)

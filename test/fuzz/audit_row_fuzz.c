@@ -116,8 +116,7 @@ take_byte(Source *source)
 }
 
 /*
- * A text or bytea in memory of its own, with a header of one byte or of four, put at "to" where that is
- * not NULL; its size.
+ * A text or bytea in memory of its own, with a header of one byte or of four.
  */
 static Datum
 make_bytes(Source *source)

@@ -14,17 +14,7 @@ use Time::HiRes qw(usleep);
 my $ROUNDS = 20;
 my $CLIENTS = 8;
 
-# Commits of the cluster's own do not wait for the disk: an event that did not
-# insist would be lost with the server.
-my $node = new_server('crash', conf => q{
-	synchronous_commit = off
-	wal_writer_delay = 10s
-	restart_after_crash = on
-	max_connections = 50
-	log_statement = none
-	cpis.record_timeout = 60s
-});
-$node->safe_psql('postgres', 'CHECKPOINT');
+my $node = new_lazy_server('crash');
 my $total = 0;
 
 # When all clients have lost the server and it is back: was everything that

@@ -12,9 +12,26 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(start_clients received_and_lost);
+our @EXPORT = qw(new_lazy_server start_clients received_and_lost);
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
+
+# A started server, with a register, whose own commits do not wait for the disk: an event that did not
+# insist would be lost with the server.
+sub new_lazy_server
+{
+	my ($name, $conf) = @_;
+	my $node = new_server($name, conf => q{
+		synchronous_commit = off
+		wal_writer_delay = 10s
+		restart_after_crash = on
+		max_connections = 50
+		log_statement = none
+		cpis.record_timeout = 60s
+	} . ($conf // ''));
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	return $node;
+}
 
 # Fork a client that looks up without end, until its connection is lost, and
 # writes number and request of each event it receives to a file.

@@ -13,19 +13,7 @@ use Torture;
 
 my $CLIENTS = 8;
 
-# Commits of the cluster's own do not wait for the disk: an event that did not
-# insist would be lost with the server.
-my $node = new_server('kill', conf => q{
-	synchronous_commit = off
-	wal_writer_delay = 10s
-	restart_after_crash = on
-	max_connections = 50
-	shared_buffers = 16MB
-	checkpoint_timeout = 30s
-	log_statement = none
-	cpis.record_timeout = 60s
-});
-$node->safe_psql('postgres', 'CHECKPOINT');
+my $node = new_lazy_server('kill', "shared_buffers = 16MB\ncheckpoint_timeout = 30s\n");
 
 # Whom to kill: the whole server, or the process that the query finds, if there is one.
 my %victim = (
