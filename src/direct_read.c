@@ -14,7 +14,9 @@
  * TABLE AS and what changes rows, which is to have read them too, bar a plain INSERT;
  * ProcessUtility sees COPY table TO.  Through the extension comes what its functions read
  * (own_change.c, own_function.c), and what is read through its views alone that record it
- * themselves (trail_read.c) or show nobody.  EXPLAIN reads nothing.  Parallel workers read what
+ * themselves (trail_read.c) or show nobody.  A materialized view, and a rewrite rule of a table,
+ * keep what they read for others, and read as their owner like a view, so what they read is always
+ * recorded.  EXPLAIN reads nothing.  Parallel workers read what
  * their leader has recorded; a function in one that reads by itself fails.  A transaction that
  * has made the extension reads its own rows.
  *
@@ -53,6 +55,7 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "watched.h"
 
 bool		cpis_record_direct_reads = true;
@@ -60,12 +63,13 @@ bool		cpis_record_direct_reads = true;
 static bool installed = false;
 static ExecutorStart_hook_type previous_start = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
+static int	storing = 0;		/* how deep in statements that fill a materialized view */
 
 /* What a statement reads. */
 typedef struct Reads
 {
 	int			ntables;
-	const char *tables[8];		/* different ones; no more are named */
+	char		tables[8][NAMEDATALEN]; /* different ones; no more are named */
 	bool		directly;		/* not through views of the extension alone */
 	bool		views;			/* through one of these */
 } Reads;
@@ -79,7 +83,7 @@ note_table(Reads *reads, const char *name)
 			return;
 	}
 	if (reads->ntables < lengthof(reads->tables))
-		reads->tables[reads->ntables++] = name;
+		strlcpy(reads->tables[reads->ntables++], name, NAMEDATALEN);
 }
 
 /*
@@ -103,7 +107,8 @@ is_recorded_by_leader(const QueryDesc *query)
 }
 
 /*
- * Was this relation made in the present transaction?  Then so are its rows.
+ * Was this relation made in the present transaction?  Then so are its rows, but for those of a TOAST
+ * table, which a rewrite of an older one makes, too.
  */
 static bool
 is_new(Oid oid)
@@ -113,7 +118,8 @@ is_new(Oid oid)
 
 	if (!RelationIsValid(relation))
 		return false;
-	result = relation->rd_createSubid != InvalidSubTransactionId;
+	result = relation->rd_createSubid != InvalidSubTransactionId &&
+		relation->rd_rel->relkind != RELKIND_TOASTVALUE;
 	RelationClose(relation);
 	return result;
 }
@@ -143,15 +149,34 @@ has_watched_parent(PlannedStmt *statement, int index)
 }
 
 /*
+ * May a rewrite rule of this relation, which is no view, have added to the statement?  What it reads
+ * is read as the relation's owner, like what a view reads.
+ */
+static bool
+has_rules(Oid oid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relhasrules;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
  * Note a relation of a plan.
  */
 static void
 note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index)
 {
-	const char *name;
-	int			what = Watched(RelationRelationId, entry->relid, &name);
+	char		name[NAMEDATALEN] = "";
+	int			what = Watched(RelationRelationId, entry->relid, name);
 	Oid			whose = InvalidOid;
 
+	if (entry->relkind != RELKIND_VIEW && has_rules(entry->relid))
+		reads->directly = true;
 	if ((what & WATCHED_VIEW) != 0)
 		reads->views = true;
 	else if ((what & WATCHED_READ) != 0)
@@ -282,7 +307,7 @@ record_reads(QueryDesc *query)
 	if (is_exempt() || is_recorded_by_leader(query))
 		return;
 	find_reads(query->plannedstmt, &reads);
-	if (reads.ntables > 0 && (reads.directly || !reads.views))
+	if (reads.ntables > 0 && (reads.directly || !reads.views || storing > 0))
 		record(&reads, "read");
 }
 
@@ -305,19 +330,40 @@ static void
 check_copy(CopyStmt *copy)
 {
 	Reads		reads = {0};
-	const char *name;
+	char		name[NAMEDATALEN];
 	Oid			table;
 
 	if (copy->is_from || copy->relation == NULL || is_exempt())
 		return;
 	table = RangeVarGetRelid(copy->relation, AccessShareLock, true);
-	if (!OidIsValid(table) || (Watched(RelationRelationId, table, &name) & WATCHED_READ) == 0 || is_new(table))
+	if (!OidIsValid(table) || (Watched(RelationRelationId, table, name) & WATCHED_READ) == 0 || is_new(table))
 		return;
 	if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(table, GetUserId(), ACL_SELECT, copy->attlist == NIL ? ACLMASK_ALL : ACLMASK_ANY) != ACLCHECK_OK)
 		return;					/* COPY will say so */
 	note_table(&reads, name);
 	record(&reads, "copied");
+}
+
+/*
+ * Does it fill a materialized view?
+ */
+static bool
+stores(const Node *statement)
+{
+	return IsA(statement, RefreshMatViewStmt) ||
+		(IsA(statement, CreateTableAsStmt) && ((const CreateTableAsStmt *) statement)->objtype == OBJECT_MATVIEW);
+}
+
+static void
+run_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *environment, DestReceiver *receiver, QueryCompletion *completion)
+{
+	if (previous_utility != NULL)
+		previous_utility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+	else
+		standard_ProcessUtility(statement, text, read_only_tree, context, params, environment, receiver, completion);
 }
 
 static void
@@ -327,10 +373,21 @@ process_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 {
 	if (IsA(statement->utilityStmt, CopyStmt))
 		check_copy((CopyStmt *) statement->utilityStmt);
-	if (previous_utility != NULL)
-		previous_utility(statement, text, read_only_tree, context, params, environment, receiver, completion);
-	else
-		standard_ProcessUtility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+	if (!stores(statement->utilityStmt))
+	{
+		run_utility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+		return;
+	}
+	storing++;
+	PG_TRY();
+	{
+		run_utility(statement, text, read_only_tree, context, params, environment, receiver, completion);
+	}
+	PG_FINALLY();
+	{
+		storing--;
+	}
+	PG_END_TRY();
 }
 
 /*

@@ -163,9 +163,9 @@ static void
 check_drop_trigger(Oid trigger)
 {
 	Oid			table = table_of_guard(trigger);
-	const char *name;
+	char		name[NAMEDATALEN];
 
-	if (OidIsValid(table) && (Watched(RelationRelationId, table, &name) & WATCHED_TRAIL) != 0 && trail_has_begun())
+	if (OidIsValid(table) && (Watched(RelationRelationId, table, name) & WATCHED_TRAIL) != 0 && trail_has_begun())
 		refuse(TriggerRelationId, trigger, "drop a trigger of", name);
 }
 
@@ -176,7 +176,7 @@ check_drop_trigger(Oid trigger)
 static void
 check_drop(Oid classid, Oid object, int column, int flags)
 {
-	const char *name;
+	char		name[NAMEDATALEN];
 	int			what;
 
 	if (cpis_allow_drop || OwnChangeIsUnderWay() || (flags & PERFORM_DELETION_INTERNAL) != 0)
@@ -185,7 +185,7 @@ check_drop(Oid classid, Oid object, int column, int flags)
 		check_drop_trigger(object);
 	if (classid != ExtensionRelationId && classid != NamespaceRelationId && classid != RelationRelationId)
 		return;
-	what = Watched(classid, object, &name);
+	what = Watched(classid, object, name);
 	if ((what & WATCHED_DROP) == 0 || (column != 0 && (what & WATCHED_TRAIL) == 0))
 		return;
 	if (trail_has_begun())
@@ -225,12 +225,12 @@ goes_by(Oid classid, Oid object, const char *name, Oid schema)
 static void
 check_name(Oid classid, Oid object, int column)
 {
-	const char *name;
+	char		name[NAMEDATALEN];
 	int			what;
 
 	if (column != 0 || cpis_allow_drop || (classid != RelationRelationId && classid != NamespaceRelationId))
 		return;
-	what = Watched(classid, object, &name);
+	what = Watched(classid, object, name);
 	if ((what & WATCHED_DROP) == 0 ||
 		(classid == RelationRelationId && (what & (WATCHED_READ | WATCHED_TRAIL)) == 0))
 		return;

@@ -11,7 +11,8 @@
  *
  * What is said to the triggers holds while the command runs, also for other triggers on
  * the same table, and is taken back however that ends.  Nobody's code but the owner's
- * and superusers' runs meanwhile (trusted_code.c).
+ * and superusers' runs meanwhile (trusted_code.c), and it holds for what runs as the owner: a
+ * function that runs as somebody else does not act for the extension.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +29,7 @@
 #include "utils/syscache.h"
 
 static const OwnChange *present = NULL;
-static int	acting = 0;			/* how deep in what acts as an owner */
+static Oid	actor = InvalidOid;	/* the owner as whom it acts; InvalidOid: it does not */
 
 static Oid
 owner_of(Oid table)
@@ -156,21 +157,21 @@ OwnAct(Oid table, OwnChangeAct act, void *context)
 {
 	int			nest_level = NewGUCNestLevel();
 	Oid			user;
+	Oid			outer = actor;
 	int			security_context;
 
 	GetUserIdAndSecContext(&user, &security_context);
-	acting++;
 	PG_TRY();
 	{
-		SetUserIdAndSecContext(owner_of(table),
-							   security_context | SECURITY_LOCAL_USERID_CHANGE);
+		actor = owner_of(table);
+		SetUserIdAndSecContext(actor, security_context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		act(context);
 	}
 	PG_FINALLY();
 	{
-		acting--;
+		actor = outer;
 		SetUserIdAndSecContext(user, security_context);
 	}
 	PG_END_TRY();
@@ -313,7 +314,7 @@ OwnChangeRethrow(ErrorData *error, const char *message)
 bool
 OwnActs(void)
 {
-	return acting > 0;
+	return OidIsValid(actor) && GetUserId() == actor;
 }
 
 /*
@@ -322,7 +323,7 @@ OwnActs(void)
 bool
 OwnChangeIsUnderWay(void)
 {
-	return present != NULL;
+	return present != NULL && OwnActs();
 }
 
 /*
@@ -331,7 +332,7 @@ OwnChangeIsUnderWay(void)
 bool
 OwnChangeIsOf(Oid table)
 {
-	return present != NULL && present->table == table;
+	return OwnChangeIsUnderWay() && present->table == table;
 }
 
 /*

@@ -18,11 +18,19 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "own_function.h"
+#include "utils/memutils.h"
 #include "watched.h"
 
 static needs_fmgr_hook_type previous_needs = NULL;
 static fmgr_hook_type previous_hook = NULL;
 static int	running = 0;
+
+/* What is kept with a function from its beginning to its end. */
+typedef struct Call
+{
+	bool		own;			/* asked when it begins: an end may come with an error */
+	Datum		previous;		/* of the hook that was there before */
+} Call;
 
 static bool
 is_own(Oid function)
@@ -39,10 +47,19 @@ needs_hook(Oid function)
 static void
 on_function(FmgrHookEventType event, FmgrInfo *function, Datum *arg)
 {
-	if (is_own(function->fn_oid))
+	Call	   *call = (Call *) DatumGetPointer(*arg);
+
+	if (call == NULL)
+	{
+		call = MemoryContextAllocZero(function->fn_mcxt, sizeof(Call));
+		*arg = PointerGetDatum(call);
+	}
+	if (event == FHET_START)
+		call->own = is_own(function->fn_oid);
+	if (call->own)
 		running += event == FHET_START ? 1 : -1;
 	if (previous_hook != NULL)
-		previous_hook(event, function, arg);
+		previous_hook(event, function, &call->previous);
 }
 
 static void

@@ -3,10 +3,9 @@
  * purge.c
  *	  cpis_purge(): remove plans whose term has ended.
  *
- * First, whatever is to go is summarised for analysts (summary.c).
- *
  * The procedure goes through cpis.plan once, from its beginning to where it ended
- * when the purge began, in batches; then through what authorities have sent
+ * when the purge began, in batches; has the trail, and what was answered to authorities,
+ * summarised for analysts (summary.c); then goes through what authorities have sent
  * (purge_submission.c), the months of the trail (removed_month.c), and submissions that
  * were never applied (submission.c).  Each batch is a transaction of its own, for plans:
  *
@@ -16,6 +15,9 @@
  *	2. find plans that are due (due.c);
  *	3. delete those that nobody has changed or locked meanwhile, record that, and
  *	   certify it (purge_batch.c); and commit.
+ *
+ * Where summarising fails, or waits longer than LOCK_PATIENCE_MS for its turn, the purge goes on:
+ * what authorities have sent has its term, and its answers were summarised by any purge since.
  *
  * An error that concerns no single row - the event cannot be recorded, the
  * statement is cancelled - ends the purge; what was committed stays removed, and
@@ -53,8 +55,10 @@
 #include "submission.h"
 #include "summary.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -73,6 +77,9 @@ PG_FUNCTION_INFO_V1(cpis_purge);
  * not wait until the purge has seen a large register in which little is due.
  */
 #define PAGES_MOST 2048
+
+/* How long summarising waits for a lock. */
+#define LOCK_PATIENCE_MS "5000"
 
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
@@ -380,12 +387,50 @@ run_step(Purge *purge, PurgeStep step, MemoryContext context)
 	return true;
 }
 
+/*
+ * Summarise a month of events, or complete one, in a subtransaction; after an error nothing is
+ * summarised, which is said, and there is no more.
+ */
 static bool
 summarise(Purge *purge)
 {
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	int64		events = 0;
+	volatile bool more = false;
 
-	return SummariseNext(&events);
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		(void) set_config_option("lock_timeout", LOCK_PATIENCE_MS, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+		more = SummariseNext(&events);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		/* Its message may be that of somebody's trigger. */
+		ereport(WARNING,
+				(errmsg("could not summarise the trail"),
+				 errdetail("It has failed with SQLSTATE %s.", unpack_sql_state(error->sqlerrcode)),
+				 errhint("Months of the trail stay until SELECT cpis_summarise() succeeds.")));
+		more = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return more;
 }
 
 static bool
@@ -413,8 +458,8 @@ run(Purge *purge)
 	/* The call may have taken a snapshot, which is of another isolation level. */
 	SPI_commit();
 	MemoryContextSwitchTo(context);
-	if (!run_step(purge, summarise, context) ||
-		!run_step(purge, purge_plans, context) ||
+	if (!run_step(purge, purge_plans, context) ||
+		!run_step(purge, summarise, context) ||
 		!run_step(purge, purge_submission_records, context))
 		return;
 	begin_batch(purge);

@@ -4,7 +4,7 @@
  *	  cpis_summarise(): summaries of the trail for analysts.
  *
  * Numbers of what has come since the last run are appended to the tables of sql/summary.sql, or added to
- * those of its month; that also says what is counted.  The purge calls SummariseNext() before it removes anything,
+ * those of its month; that also says what is counted.  The purge calls SummariseNext() when the plans have gone,
  * a transaction for each month of events, and a month of the trail does not go before its
  * events are summarised (removed_month.c).
  *

@@ -330,10 +330,11 @@ MayBeWatched(Oid object)
 }
 
 /*
- * What is this object watched for?  Where it is watched, *name is its name.
+ * What is this object watched for?  Where it is watched, "name", of NAMEDATALEN bytes or NULL, gets
+ * its name.
  */
 int
-Watched(Oid classid, Oid object, const char **name)
+Watched(Oid classid, Oid object, char *name)
 {
 	WatchedKey	key = {classid, object};
 	WatchedObject *found;
@@ -360,6 +361,6 @@ Watched(Oid classid, Oid object, const char **name)
 	if (found == NULL)
 		return 0;
 	if (name != NULL)
-		*name = found->name;
+		strlcpy(name, found->name, NAMEDATALEN);
 	return found->what;
 }

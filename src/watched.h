@@ -18,6 +18,6 @@
 #define WATCHED_OTHER_VIEW 64	/* view of the extension that reads nothing that is watched */
 
 extern bool MayBeWatched(Oid object);
-extern int	Watched(Oid classid, Oid object, const char **name);
+extern int	Watched(Oid classid, Oid object, char *name);
 
 #endif							/* CPIS_WATCHED_H */

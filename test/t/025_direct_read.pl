@@ -57,6 +57,11 @@ answer(q{
 	CREATE TABLE watched (i integer); CREATE TRIGGER looks BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION looks();
 	CREATE TABLE above (plan_id bigint NOT NULL);
 	CREATE TABLE child () INHERITS (cpis.plan);
+	CREATE TABLE door (i integer); INSERT INTO door VALUES (1); CREATE ROLE visitor LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON door TO visitor; CREATE TABLE kept (plan_id bigint);
+	CREATE RULE peep AS ON UPDATE TO door DO INSTEAD SELECT p.plan_id FROM cpis.plan p WHERE (SELECT count(*) FROM cpis.analyst_access_day) >= 0;
+	CREATE RULE keep AS ON DELETE TO door DO INSTEAD INSERT INTO kept SELECT w.event_id FROM cpis.worker_access w WHERE EXISTS (SELECT FROM cpis.analyst_access_day);
+	CREATE MATERIALIZED VIEW stored_besides AS SELECT p.plan_id FROM cpis.plan p WHERE EXISTS (SELECT FROM cpis.analyst_register) WITH NO DATA;
+	CREATE MATERIALIZED VIEW stored_workers AS SELECT w.worker FROM cpis.worker_access w, cpis.analyst_access_day WITH NO DATA;
 });
 answer(lookup_sql(2, 'first'));
 my $month = answer("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'cpis.audit_event'::regclass ORDER BY 1 LIMIT 1");
@@ -108,7 +113,21 @@ subtest 'every way of reading is recorded, once' => sub {
 	is($apart->{out}, '', 'a function in a parallel worker is not told');
 	like($apart->{err}, qr/directly in a parallel worker/, 'and fails');
 	is(leaves('SELECT apart() FROM other')->{n}, 1, 'elsewhere it is recorded');
-	my $left = leaves('SELECT count(plan_id) FROM cpis.plan', user => 'reader');
+	# What is kept for others besides a view that is recorded, or shows nobody.
+	foreach my $way ([ 'UPDATE door SET i = 2', 'read cpis.plan, cpis.audit_event', 'visitor' ], [ 'DELETE FROM door', 'read cpis.audit_event', 'visitor' ],
+		[ 'REFRESH MATERIALIZED VIEW stored_besides', $plan ], [ 'REFRESH MATERIALIZED VIEW stored_workers', 'read cpis.audit_event' ],
+		[ 'CREATE MATERIALIZED VIEW n AS SELECT w.worker FROM cpis.worker_access w, cpis.analyst_register; DROP MATERIALIZED VIEW n', 'read cpis.audit_event' ])
+	{
+		my ($sql, $detail, $user) = @$way;
+		my $left = leaves($sql, user => $user);
+		is("$left->{n} $left->{detail}", "1 $detail", $sql) or diag($left->{err});
+	}
+	# A table that is rewritten gets another TOAST table, with rows that were there.
+	my $left = leaves(q{BEGIN; ALTER TABLE cpis.submission_record SET UNLOGGED;
+		SELECT format('SELECT count(*) FROM %s', reltoastrelid::regclass) FROM pg_class WHERE oid = 'cpis.submission_record'::regclass \gexec
+		ROLLBACK});
+	is("$left->{n} $left->{detail}", '1 read cpis.submission_record', 'the TOAST table of a table that has been rewritten') or diag($left->{err});
+	$left = leaves('SELECT count(plan_id) FROM cpis.plan', user => 'reader');
 	is("$left->{n} $left->{detail}", "1 $plan", 'of who was granted it, too');
 	$node->pgbench("--client=1 --transactions=3 --protocol=prepared --no-vacuum", 0, [qr/processed: 3/], [qr/^$/], 'prepared by a driver', { 'read' => 'SELECT count(*) FROM cpis.plan;' });
 	is(recorded() - 0 > 0, 1, 'counted');
