@@ -196,6 +196,27 @@ subtest 'privileges on tables are not enough' => sub {
 	is(found(), '', 'all agrees');
 };
 
+subtest 'who is in the way of summaries stops no plan' => sub {
+	my $due = make_plan(400);
+	my $session = $node->background_psql('postgres');
+	$session->query_safe('BEGIN; SELECT cpis_summarise()');
+	my ($rc, $out, $err) = $node->psql('postgres', 'CALL cpis_purge()', extra_params => [ '-U', 'steward' ]);
+	is($rc, 0, 'the purge goes on while somebody summarises');
+	like($err, qr/WARNING: +could not summarise the trail\n.*SQLSTATE 55P03/, 'says so');
+	is(is_there($due), 0, 'and removes what is due');
+	$session->query_safe('ROLLBACK');
+	$session->quit;
+	$due = make_plan(400);
+	is(refusal('meddler', q{
+		CREATE FUNCTION meddler.s() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+		CREATE TRIGGER t BEFORE INSERT ON cpis.summary FOR EACH ROW EXECUTE FUNCTION meddler.s()}), '', 'a trigger of somebody else');
+	($rc, $out, $err) = $node->psql('postgres', 'CALL cpis_purge()', extra_params => [ '-U', 'steward' ]);
+	like($err, qr/WARNING: +could not summarise the trail\n.*SQLSTATE 55000/, 'is not run');
+	is(is_there($due), 0, 'plans go');
+	answer('DROP TRIGGER t ON cpis.summary');
+	is(found(), '', 'all agrees');
+};
+
 subtest 'a row that is wrong stops nobody' => sub {
 	my ($due) = make_plan(400);
 	my $n = ++$child;

@@ -165,6 +165,22 @@ subtest 'what is no such read is not' => sub {
 	is(leaves('SELECT * FROM cpis_stat_notification', user => 'monitor')->{n}, 0, 'what monitors see');
 };
 
+# The check runs as the owner of the table that refers, by a cast of his.
+subtest 'what a foreign key reads while the extension acts is its owner\'s read' => sub {
+	answer(q{CREATE ROLE clerk LOGIN; CREATE SCHEMA clerk AUTHORIZATION clerk; GRANT USAGE ON SCHEMA cpis TO clerk; GRANT SELECT, REFERENCES ON cpis.plan TO clerk});
+	answer("SELECT cpis_hold_release(hold_id, 'over') FROM cpis.hold WHERE reason = 'x'");
+	my $due = answer("INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date, end_date) VALUES (nhs_number_synthetic(3002), 'unborn', 'E06000001', '2020-01-01', current_date - 400) RETURNING plan_id");
+	$node->safe_psql('postgres', q{
+		CREATE TYPE clerk.key AS (plan bigint);
+		CREATE FUNCTION clerk.number(clerk.key) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN PERFORM 1 FROM cpis.plan; RETURN ($1).plan; END$$;
+		CREATE CAST (clerk.key AS bigint) WITH FUNCTION clerk.number(clerk.key) AS IMPLICIT;
+		CREATE TABLE clerk.mine (plan clerk.key REFERENCES cpis.plan); INSERT INTO clerk.mine VALUES (ROW(2)::clerk.key)}, extra_params => [ '-U', 'clerk' ]);
+	my $left = leaves('CALL cpis_purge()');
+	isnt($left->{n}, 0, 'recorded');
+	is(answer("SELECT count(*) FROM cpis.plan WHERE plan_id = $due"), 0, 'what is due has gone');
+	answer('DROP TABLE clerk.mine');
+};
+
 # The views of the extension have events of their own.
 subtest 'views that are recorded are, once a statement' => sub {
 	foreach my $try ([ 'steward', 'SELECT count(*) FROM cpis.steward_event' ], [ 'steward', 'SELECT 1 FROM cpis.steward_event LIMIT 1' ], [ 'steward', 'TABLE cpis.steward_hold' ], [ 'steward', 'TABLE cpis.unusual_bulk' ],
