@@ -3,7 +3,8 @@
  *
  * These tables are kept by whoever runs the implementation; nobody else's rights depend on them,
  * but for cpis.provider_setting: a care setting whose record says that it is not live cannot look
- * up (src/provider_setting.c).  Their views have no names of people, and days are those of England.
+ * up (src/provider_setting.c).  Their views have no names of people, and days are those of England;
+ * what has a day after today is planned, and not yet so.
  */
 CREATE TABLE cpis.implementation_step (
 	code text COLLATE "C" NOT NULL
@@ -70,7 +71,7 @@ COMMENT ON TABLE cpis.provider_step IS 'when a provider is to have done a step, 
 COMMENT ON COLUMN cpis.provider_step.organisation IS 'the provider';
 COMMENT ON COLUMN cpis.provider_step.step IS 'the step, see cpis.implementation_step';
 COMMENT ON COLUMN cpis.provider_step.due_on IS 'last day for it; NULL: none is set';
-COMMENT ON COLUMN cpis.provider_step.done_on IS 'day on which it was done; NULL: it is to do';
+COMMENT ON COLUMN cpis.provider_step.done_on IS 'day on which it was done, or is planned; NULL: it is to do';
 COMMENT ON COLUMN cpis.provider_step.note IS 'what there is to say, such as what an audit found; up to 1,000 bytes';
 
 CREATE TABLE cpis.group_member (
@@ -134,7 +135,7 @@ COMMENT ON COLUMN cpis.provider_risk.risk_id IS 'identifier';
 COMMENT ON COLUMN cpis.provider_risk.organisation IS 'the provider';
 COMMENT ON COLUMN cpis.provider_risk.risk IS 'what stands in the way, up to 1,000 bytes';
 COMMENT ON COLUMN cpis.provider_risk.raised_on IS 'day on which it was entered';
-COMMENT ON COLUMN cpis.provider_risk.closed_on IS 'day on which it was closed; NULL: it is open';
+COMMENT ON COLUMN cpis.provider_risk.closed_on IS 'day on which it was closed, from which it does not count; NULL: it is open';
 COMMENT ON SEQUENCE cpis.provider_risk_risk_id_seq IS 'numbers of cpis.provider_risk.risk_id';
 
 CREATE TABLE cpis.provider_setting (
@@ -234,7 +235,8 @@ COMMENT ON COLUMN cpis.implementation_setting.overdue IS 'was it to be live befo
 
 CREATE VIEW cpis.implementation_overdue WITH (security_barrier) AS
 	SELECT late.organisation, o.name AS organisation_name, o.commissioner, p.local_authority, late.step, late.care_setting, late.due_on, today.day - late.due_on AS days_overdue,
-		(SELECT min(e.escalated_on) FROM cpis.escalation e WHERE e.organisation = late.organisation AND e.resolved_on IS NULL) AS escalated_on
+		(SELECT min(e.escalated_on) FROM cpis.escalation e
+		 WHERE e.organisation = late.organisation AND e.escalated_on <= today.day AND COALESCE(e.resolved_on > today.day, true)) AS escalated_on
 	FROM (SELECT (now() AT TIME ZONE 'Europe/London')::date) AS today (day)
 		CROSS JOIN LATERAL (
 			SELECT s.organisation, s.step, NULL AS care_setting, s.due_on FROM cpis.provider_step s WHERE s.due_on < today.day AND COALESCE(s.done_on > today.day, true)
@@ -263,17 +265,19 @@ CREATE VIEW cpis.implementation_progress WITH (security_barrier) AS
 		(SELECT count(*) FROM cpis.implementation_step) AS steps, step.done AS steps_done,
 		(SELECT count(*) FROM cpis.implementation_overdue late WHERE late.organisation = p.organisation) AS overdue,
 		setting.n AS settings, setting.live AS settings_live,
-		(SELECT count(*) FROM cpis.escalation e WHERE e.organisation = p.organisation AND e.resolved_on IS NULL) AS open_escalations,
-		(SELECT count(*) FROM cpis.provider_risk r WHERE r.organisation = p.organisation AND r.closed_on IS NULL) AS open_risks
+		(SELECT count(*) FROM cpis.escalation e
+		 WHERE e.organisation = p.organisation AND e.escalated_on <= today.day AND COALESCE(e.resolved_on > today.day, true)) AS open_escalations,
+		(SELECT count(*) FROM cpis.provider_risk r
+		 WHERE r.organisation = p.organisation AND r.raised_on <= today.day AND COALESCE(r.closed_on > today.day, true)) AS open_risks
 	FROM cpis.provider p
 		LEFT JOIN cpis.organisation o ON o.code = p.organisation
 		CROSS JOIN (SELECT (now() AT TIME ZONE 'Europe/London')::date) AS today (day)
 		CROSS JOIN LATERAL (
-			SELECT count(*) FILTER (WHERE s.done_on <= today.day) AS done,
+			SELECT count(*) AS done,
 				min(s.done_on) FILTER (WHERE s.step = 'agreement_sent') AS agreement_sent_on,
 				min(s.done_on) FILTER (WHERE s.step = 'agreement_signed') AS agreement_signed_on,
 				min(s.done_on) FILTER (WHERE s.step = 'agreement_returned') AS agreement_returned_on
-			FROM cpis.provider_step s WHERE s.organisation = p.organisation) AS step
+			FROM cpis.provider_step s WHERE s.organisation = p.organisation AND s.done_on <= today.day) AS step
 		CROSS JOIN LATERAL (
 			SELECT count(*) AS n, count(*) FILTER (WHERE s.live) AS live
 			FROM cpis.implementation_setting s WHERE s.organisation = p.organisation) AS setting;

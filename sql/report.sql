@@ -26,7 +26,7 @@ COMMENT ON FUNCTION cpis.report_children(bigint) IS 'a number of children, of wh
 
 CREATE FUNCTION cpis.report_percent(part numeric, whole numeric) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
-	RETURN CASE WHEN whole > 0 THEN to_char(100 * COALESCE(part, 0) / whole, 'FM990.0') || ' %' ELSE '–' END;
+	RETURN CASE WHEN whole > 0 THEN to_char(100 * COALESCE(part, 0) / whole, 'FM999,999,999,999,999,999,999,990.0') || ' %' ELSE '–' END;
 COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent';
 
 CREATE FUNCTION cpis.report_day(day date) RETURNS text
@@ -39,7 +39,7 @@ CREATE FUNCTION cpis.report_lag(lag interval) RETURNS text
 	RETURN CASE WHEN lag IS NULL THEN '–'
 		WHEN lag < interval '1 hour' THEN round(extract(epoch FROM lag) / 60) || ' min'
 		WHEN lag < interval '2 days' THEN to_char(extract(epoch FROM lag) / 3600, 'FM990.0') || ' h'
-		ELSE to_char(extract(epoch FROM lag) / 86400, 'FM999,990.0') || ' days' END;
+		ELSE to_char(extract(epoch FROM lag) / 86400, 'FM999,999,999,990.0') || ' days' END;
 COMMENT ON FUNCTION cpis.report_lag(interval) IS 'a time that something waited';
 
 CREATE FUNCTION cpis.report_cell(cell text, n integer, header text) RETURNS text

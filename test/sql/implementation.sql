@@ -122,6 +122,24 @@ SELECT is(becomes('implementation_app', 'SELECT count(*) FROM cpis.implementatio
 SELECT is((SELECT count(*) FROM cpis.implementation_progress p WHERE p::text ~ 'Hampion|Officer|Guard') + (SELECT count(*) FROM cpis.implementation_overdue p WHERE p::text ~ 'Hampion|Officer|Guard'), 0::bigint, 'no names');
 SELECT is(becomes('implementation_steward', $$SELECT cpis_provider_setting_set('RIA', 'camhs')$$), '42501 permission denied for function cpis_provider_setting_set', 'nor sets records');
 
+-- What is planned for tomorrow is not so today; what is of today is.
+BEGIN;
+INSERT INTO cpis.provider VALUES ('RIE');
+INSERT INTO cpis.provider_step (organisation, step, due_on, done_on) SELECT 'RIE', step, :'today'::date - 9, :'today'::date + days
+	FROM (VALUES ('agreement_sent', 0), ('agreement_signed', 1), ('agreement_returned', 1)) AS v (step, days);
+INSERT INTO cpis.escalation (organisation, accountable_officer, reason, escalated_on, resolved_on) SELECT 'RIE', 'A Officer', 'late', :'today'::date + days, :'today'::date + until
+	FROM (VALUES (1, NULL), (-2, 1), (-3, 0)) AS v (days, until);
+INSERT INTO cpis.provider_risk (organisation, risk, raised_on, closed_on) SELECT 'RIE', 'no network', :'today'::date + days, :'today'::date + until
+	FROM (VALUES (1, NULL), (0, 1), (-3, 0), (0, NULL)) AS v (days, until);
+SELECT is(concat_ws(' ', agreement_sent_on - :'today'::date, agreement_signed_on, agreement_returned_on, steps_done, overdue, open_escalations, open_risks), '0 1 2 1 2', 'progress')
+FROM cpis.implementation_progress WHERE organisation = 'RIE';
+SELECT is(array_agg(concat_ws(' ', step, :'today'::date - escalated_on) ORDER BY step), '{agreement_returned 2,agreement_signed 2}', 'overdue, and since when escalated') FROM cpis.implementation_overdue WHERE organisation = 'RIE';
+SELECT is(agreements_returned, 0::bigint, 'none has returned it') FROM cpis.implementation_by_authority WHERE local_authority IS NULL;
+ROLLBACK;
+-- Numbers of the report are shown whatever they are.
+SELECT is(cpis.report_percent(part, whole), shown, shown) FROM (VALUES (1, 3, '33.3 %'), (0, 5, '0.0 %'), (1000, 100, '1,000.0 %'), (9223372036854775807, 1, '922,337,203,685,477,580,700.0 %'), (1, 0, '–')) AS v (part, whole, shown);
+SELECT is(cpis.report_lag(lag::interval), shown, shown) FROM (VALUES ('30 min', '30 min'), ('90 min', '1.5 h'), ('3 days', '3.0 days'), ('2000000 days', '2,000,000.0 days'), ('178000000 years', '65,014,500,000.0 days')) AS v (lag, shown);
+
 -- Who runs the implementation needs no more than README says.
 CREATE ROLE implementation_manager;
 GRANT USAGE ON SCHEMA cpis TO implementation_manager;
