@@ -104,3 +104,11 @@ COMMENT ON COLUMN cpis.access_event.effective_role IS 'role that acted';
 COMMENT ON COLUMN cpis.access_event.client_addr IS 'address of the client';
 COMMENT ON COLUMN cpis.access_event.application_name IS 'application_name of the session';
 COMMENT ON COLUMN cpis.access_event.detail IS 'why it was refused, or that the author was a device';
+
+-- Of a look-up; where it was refused, the reason comes first.
+CREATE FUNCTION cpis.is_device(detail text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN COALESCE(detail = 'author: device' OR detail LIKE '%; author: device', false);
+REVOKE ALL ON FUNCTION cpis.is_device(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis.is_device(text) TO cpis_steward;
+COMMENT ON FUNCTION cpis.is_device(text) IS 'does the detail of a look-up say that the author was a device?';

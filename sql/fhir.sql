@@ -75,7 +75,7 @@ CREATE FUNCTION cpis.fhir_practitioner_role(worker_name text, job_role text, org
 		'code', CASE WHEN job_role IS NOT NULL THEN jsonb_build_array(cpis.fhir_concept(NULL, NULL, job_role)) END));
 COMMENT ON FUNCTION cpis.fhir_practitioner_role(text, text, text, text) IS 'who has looked, as FHIR PractitionerRole';
 
-CREATE FUNCTION cpis.fhir_access(accessed_at timestamptz, nhs_number @extschema@.nhs_number, who jsonb) RETURNS jsonb
+CREATE FUNCTION cpis.fhir_access(accessed_at timestamptz, nhs_number @extschema@.nhs_number, who jsonb, device jsonb) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN jsonb_build_object(
 		'resourceType', 'AuditEvent',
@@ -83,14 +83,15 @@ CREATE FUNCTION cpis.fhir_access(accessed_at timestamptz, nhs_number @extschema@
 		'subtype', jsonb_build_array(jsonb_build_object('system', 'http://hl7.org/fhir/restful-interaction', 'code', 'search-type', 'display', 'search-type')),
 		'action', 'E', 'outcome', '0',
 		'recorded', cpis.fhir_time(accessed_at),
-		'agent', jsonb_build_array(jsonb_build_object('who', who, 'requestor', true)),
+		'agent', CASE WHEN device IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('who', device, 'requestor', true)) END
+			|| jsonb_build_array(jsonb_build_object('who', who, 'requestor', device IS NULL)),
 		'source', jsonb_build_object('observer', jsonb_build_object('display', 'cpis')),
 		'entity', jsonb_build_array(
 			jsonb_build_object('what', who, 'type', jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/v3-RoleClass', 'code', 'ASSIGNED', 'display', 'assigned entity')),
 			jsonb_build_object('what', cpis.fhir_patient(nhs_number),
 				'type', jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/audit-entity-type', 'code', '1', 'display', 'Person'),
 				'role', jsonb_build_object('system', 'http://terminology.hl7.org/CodeSystem/object-role', 'code', '1', 'display', 'Patient'))));
-COMMENT ON FUNCTION cpis.fhir_access(timestamptz, @extschema@.nhs_number, jsonb) IS 'an access of the shared history as FHIR AuditEvent, by who is referred to';
+COMMENT ON FUNCTION cpis.fhir_access(timestamptz, @extschema@.nhs_number, jsonb, jsonb) IS 'an access of the shared history as FHIR AuditEvent, by who is referred to or, if not NULL, by a device for that worker';
 
 CREATE FUNCTION cpis.fhir_entry(id text, resource jsonb, mode text) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -118,12 +119,13 @@ BEGIN ATOMIC
 		FROM cpis_lookup(nhs_number, worker_name, organisation, care_setting, worker_id, job_role, system_id, location, request_id, notify, device) AS p
 	), access AS MATERIALIZED (
 		SELECT row_number() OVER () AS place, gen_random_uuid()::text AS id, gen_random_uuid()::text AS role_id, h.accessed_at,
-			cpis.fhir_practitioner_role(h.worker_name, h.job_role, h.organisation, h.organisation_name) AS role
+			cpis.fhir_practitioner_role(h.worker_name, h.job_role, h.organisation, h.organisation_name) AS role,
+			CASE WHEN h.device THEN jsonb_build_object('type', 'Device', 'display', 'device of ' || COALESCE(h.organisation_name, h.organisation)) END AS device
 		FROM (SELECT p.event_id FROM plan p WHERE p.place = 1) AS asking CROSS JOIN LATERAL cpis_access_history(asking.event_id) AS h
 	), entry AS (
 		SELECT 1 AS part, p.place, cpis.fhir_entry(p.id, p.resource, 'match') AS entry FROM plan p
 		UNION ALL
-		SELECT 2, a.place, cpis.fhir_entry(a.id, cpis.fhir_access(a.accessed_at, lookup.number, jsonb_build_object('reference', 'urn:uuid:' || a.role_id, 'type', 'PractitionerRole')), 'include')
+		SELECT 2, a.place, cpis.fhir_entry(a.id, cpis.fhir_access(a.accessed_at, lookup.number, jsonb_build_object('reference', 'urn:uuid:' || a.role_id, 'type', 'PractitionerRole'), a.device), 'include')
 		FROM access a CROSS JOIN (SELECT cpis_lookup_fhir.nhs_number) AS lookup (number)
 		UNION ALL
 		SELECT 3, a.place, cpis.fhir_entry(a.role_id, a.role, 'include') FROM access a
@@ -152,18 +154,20 @@ CREATE FUNCTION cpis.fhir_agents(event cpis.steward_event) RETURNS jsonb
 	RETURN jsonb_build_array(
 			cpis.fhir_agent('110153', 'Source Role ID', 'http://dicom.nema.org/resources/ontology/DCM',
 				cpis.fhir_identified('urn:cpis:system', (event).system_id, COALESCE(NULLIF((event).application_name, ''), (event).session_role), 'Device'),
-				(event).worker_name IS NULL OR (event).detail IS NOT DISTINCT FROM 'author: device',
+				(event).worker_name IS NULL OR cpis.is_device((event).detail),
 				jsonb_build_object('altId', (event).session_role, 'name', (event).effective_role, 'network',
 					jsonb_build_object('address', COALESCE(host((event).client_addr), 'localhost'), 'type', CASE WHEN (event).client_addr IS NULL THEN '1' ELSE '2' END))),
 			cpis.fhir_agent('110152', 'Destination Role ID', 'http://dicom.nema.org/resources/ontology/DCM',
 				jsonb_build_object('type', 'Device', 'display', 'cpis'), false,
 				-- The server's own address is not recorded, and who reads may have come by another.
 				jsonb_build_object('network', jsonb_build_object('address', 'urn:cpis', 'type', '5'))))
-		-- A person who asks receives what is told (BALP); one who is named by a device is responsible for it.
+		-- A person who asks receives what is told (BALP), and is the author of what is refused; one who is
+		-- named by a device is responsible for it.
 		|| CASE WHEN (event).worker_name IS NULL THEN '[]' ELSE jsonb_build_array(
-			cpis.fhir_agent(CASE WHEN (event).detail = 'author: device' THEN 'RESP' ELSE 'IRCP' END, CASE WHEN (event).detail = 'author: device' THEN 'responsible party' ELSE 'information recipient' END,
+			cpis.fhir_agent(CASE WHEN cpis.is_device((event).detail) THEN 'RESP' WHEN (event).outcome = 'refused' THEN 'AUT' ELSE 'IRCP' END,
+				CASE WHEN cpis.is_device((event).detail) THEN 'responsible party' WHEN (event).outcome = 'refused' THEN 'author (originator)' ELSE 'information recipient' END,
 				'http://terminology.hl7.org/CodeSystem/v3-ParticipationType',
-				cpis.fhir_identified('urn:cpis:worker', (event).worker_id, (event).worker_name, 'Practitioner'), (event).detail IS DISTINCT FROM 'author: device',
+				cpis.fhir_identified('urn:cpis:worker', (event).worker_id, (event).worker_name, 'Practitioner'), NOT cpis.is_device((event).detail),
 				jsonb_strip_nulls(jsonb_build_object('name', (event).worker_name,
 					'role', CASE WHEN (event).job_role IS NOT NULL THEN jsonb_build_array(jsonb_build_object('text', (event).job_role)) END)))) END
 		|| CASE WHEN (event).organisation IS NULL THEN '[]' ELSE jsonb_build_array(

@@ -73,7 +73,8 @@ CREATE FUNCTION cpis_access_history(
 	OUT job_role text,
 	OUT organisation text,
 	OUT organisation_name text,
-	OUT care_setting text)
+	OUT care_setting text,
+	OUT device boolean)
 	RETURNS SETOF record
 	LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 25 COST 10000
 	AS 'MODULE_PATHNAME', 'cpis_access_history';

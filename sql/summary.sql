@@ -145,7 +145,7 @@ CREATE TABLE cpis.unusual_summary (
 	CONSTRAINT unusual_summary_pkey PRIMARY KEY (day, kind)
 );
 REVOKE ALL ON TABLE cpis.unusual_summary FROM PUBLIC;
-COMMENT ON TABLE cpis.unusual_summary IS 'how many unusual accesses there were, counted once a week, append-only';
+COMMENT ON TABLE cpis.unusual_summary IS 'how many unusual accesses of workers, devices left out, there were, counted once a week, append-only';
 COMMENT ON COLUMN cpis.unusual_summary.day IS 'day on which they were counted, in England';
 COMMENT ON COLUMN cpis.unusual_summary.kind IS 'bulk, misses, hours or distance, as in the views cpis.unusual_bulk and so on';
 COMMENT ON COLUMN cpis.unusual_summary.cases IS 'rows that the view had then, of the 31 days before';

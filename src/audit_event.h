@@ -64,6 +64,9 @@ typedef enum AuditColumn
 
 #define AUDIT_NCOLUMNS AUDIT_LEAF_HASH
 
+/* The detail, or its end, of a look-up whose author is a device. */
+#define DEVICE_DETAIL "author: device"
+
 /*
  * An event.  A text that is empty is NULL.  Fields marked "writer" are filled
  * by the writer, the others by who asks for the event.  It goes through shared

@@ -72,6 +72,7 @@ typedef struct Access
 	char	   *job_role;		/* or NULL */
 	char	   *organisation;
 	char	   *care_setting;
+	bool		by_device;
 } Access;
 
 /* What is read, and how. */
@@ -307,6 +308,7 @@ make_access(const Source *source)
 	access->job_role = CpisTextAttribute(tuple, descriptor, AUDIT_JOB_ROLE);
 	access->organisation = CpisTextAttribute(tuple, descriptor, AUDIT_ORGANISATION);
 	access->care_setting = CpisTextAttribute(tuple, descriptor, AUDIT_CARE_SETTING);
+	access->by_device = text_is(tuple, descriptor, AUDIT_DETAIL, DEVICE_DETAIL);
 	return access;
 }
 
@@ -445,8 +447,8 @@ static void
 put_access(ReturnSetInfo *rsinfo, const Access *access, const Reading *reading)
 {
 	char	   *name = RegisterOrganisationName(access->organisation, reading);
-	Datum		values[6] = {0};
-	bool		isnull[6] = {false};
+	Datum		values[7] = {0};
+	bool		isnull[7] = {false};
 
 	values[0] = TimestampTzGetDatum(access->accessed_at);
 	values[1] = CStringGetTextDatum(access->worker_name);
@@ -458,6 +460,7 @@ put_access(ReturnSetInfo *rsinfo, const Access *access, const Reading *reading)
 	if (!isnull[4])
 		values[4] = CStringGetTextDatum(name);
 	values[5] = CStringGetTextDatum(access->care_setting);
+	values[6] = BoolGetDatum(access->by_device);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
 }
 
@@ -498,7 +501,7 @@ put_accesses(ReturnSetInfo *rsinfo, List *accesses, int64 asking_event_id,
 
 /*
  * cpis_access_history(event_id) -> setof (accessed_at, worker_name, job_role,
- * organisation, organisation_name, care_setting), newest first.
+ * organisation, organisation_name, care_setting, device), newest first.
  */
 Datum
 cpis_access_history(PG_FUNCTION_ARGS)

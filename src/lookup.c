@@ -51,9 +51,6 @@ PG_FUNCTION_INFO_V1(cpis_flag);
 /* The care setting whose devices say where the person is. */
 #define SETTING_NHS_111 "nhs_111"
 
-/* What an event says of a look-up whose author is a device. */
-#define DEVICE_DETAIL "author: device"
-
 /* The text arguments, their limits in bytes, and their place in the event. */
 static const struct
 {
@@ -340,7 +337,8 @@ look_up(AuditEvent *event, const Asked *asked, QueueCounter counter)
 	if (refusal != NULL)
 	{
 		strlcpy(event->outcome, "refused", sizeof(event->outcome));
-		strlcpy(event->detail, refusal->recorded, sizeof(event->detail));
+		snprintf(event->detail, sizeof(event->detail), "%s%s%s", refusal->recorded,
+				 asked->by_device ? "; " : "", asked->by_device ? DEVICE_DETAIL : "");
 		RecordEvent(event, QUEUE_REFUSALS);
 		raise_refusal(refusal);
 	}

@@ -159,10 +159,10 @@ summarise_unusual(void)
 		   " SELECT today.day, counted.kind, counted.cases, counted.workers"
 		   " FROM (SELECT (clock_timestamp() AT TIME ZONE 'Europe/London')::date) AS today (day)"
 		   " CROSS JOIN LATERAL ("
-		   " SELECT 'bulk', count(*), count(DISTINCT (organisation, worker)) FROM cpis.bulk_case"
-		   " UNION ALL SELECT 'misses', count(*), count(DISTINCT (organisation, worker)) FROM cpis.misses_case"
-		   " UNION ALL SELECT 'hours', count(*), count(DISTINCT (organisation, worker)) FROM cpis.hours_case"
-		   " UNION ALL SELECT 'distance', count(*), count(DISTINCT (organisation, worker)) FROM cpis.distance_case)"
+		   " SELECT 'bulk', count(*), count(DISTINCT (organisation, worker)) FROM cpis.bulk_case WHERE NOT device"
+		   " UNION ALL SELECT 'misses', count(*), count(DISTINCT (organisation, worker)) FROM cpis.misses_case WHERE NOT device"
+		   " UNION ALL SELECT 'hours', count(*), count(DISTINCT (organisation, worker)) FROM cpis.hours_case WHERE NOT device"
+		   " UNION ALL SELECT 'distance', count(*), count(DISTINCT (organisation, worker)) FROM cpis.distance_case WHERE NOT device)"
 		   " AS counted (kind, cases, workers)");
 }
 

@@ -23,9 +23,10 @@ SELECT cpis_lookup_fhir(child(2), 'Ben', 'RFB', 'camhs') AS none \gset
 SELECT cpis_lookup_fhir(child(1), 'Cal', 'RFA', 'camhs', notify => false) AS silent \gset
 SELECT cpis_lookup_fhir(child(1), 'Dan', 'RFA', 'nhs_111', system_id => 'kiosk', location => 'Leeds', device => true) AS device \gset
 SELECT cpis_flag(child(1), 'Eve', 'RFB', 'camhs') AS flag \gset
+SELECT cpis_lookup_fhir(child(1), 'Fay', 'RFZ', 'nhs_111', system_id => 'kiosk', location => 'Leeds', device => true) AS refused \gset
 RESET ROLE;
 
-SELECT is((SELECT count(*) FROM cpis.audit_event WHERE event_id > :before AND action IN ('lookup', 'flag')), 6::bigint, 'one look-up is one event');
+SELECT is((SELECT count(*) FROM cpis.audit_event WHERE event_id > :before AND action IN ('lookup', 'flag')), 7::bigint, 'one look-up is one event');
 CREATE TEMPORARY TABLE entry AS SELECT e.entry -> 'resource' AS resource, e.entry ->> 'fullUrl' AS url, e.entry #>> '{search,mode}' AS mode, e.place
 	FROM jsonb_array_elements(:'bundle'::jsonb -> 'entry') WITH ORDINALITY AS e (entry, place);
 SELECT resource #>> '{category,0,coding,0,code}' AS type, resource ->> 'name' AS name, resource #>> '{managingOrganization,0,identifier,system}' AS system,
@@ -45,6 +46,12 @@ SELECT is((SELECT array_agg((resource ->> 'recorded')::timestamptz ORDER BY plac
 SELECT is((SELECT count(DISTINCT url) FROM entry), (SELECT count(*) FROM entry), 'each entry has a URL of its own');
 SELECT is(:'none'::jsonb - 'timestamp' - 'link', '{"resourceType": "Bundle", "type": "searchset", "total": 0}', 'nothing held');
 SELECT is((SELECT jsonb_agg(e #>> '{resource,practitioner,display}') FROM jsonb_array_elements(:'silent'::jsonb -> 'entry') e WHERE e #>> '{resource,resourceType}' = 'PractitionerRole'), '["Ben", "Ann"]', 'a silent look-up is not in the history');
+-- A device asks for a worker.
+SELECT is(jsonb_path_query_array(:'device'::jsonb, '$.entry[*].resource ? (@.resourceType == "AuditEvent").agent'), jsonb_build_array(
+	jsonb_build_array('{"who": {"type": "Device", "display": "device of FHIR TRUST A"}, "requestor": true}'::jsonb, jsonb_build_object('who', d.roles -> 0, 'requestor', false)),
+	jsonb_build_array(jsonb_build_object('who', d.roles -> 1, 'requestor', true)), jsonb_build_array(jsonb_build_object('who', d.roles -> 2, 'requestor', true))), 'the access of a device is its own')
+FROM (SELECT jsonb_agg(jsonb_build_object('reference', e ->> 'fullUrl', 'type', 'PractitionerRole')) AS roles FROM jsonb_array_elements(:'device'::jsonb -> 'entry') e WHERE e #>> '{resource,resourceType}' = 'PractitionerRole') AS d;
+SELECT is((SELECT detail FROM cpis.audit_event WHERE event_id > :before AND worker_name = 'Fay'), 'unknown organisation; author: device', 'why a device is refused, and that it is one');
 SELECT is((SELECT concat_ws(' ', worker_name, worker_id, job_role, system_id, location, request_id, organisation, care_setting, notify, notified_authority) FROM cpis.audit_event WHERE request_id = 'req-1'),
 	'Ben B7 Consultant sys here req-1 RFB nhs_111 t {E06000091,FH2}', 'the event has every argument');
 

@@ -93,7 +93,7 @@ INSERT INTO cpis.organisation VALUES ('RSA', 'SCOPE TRUST A');
 SELECT is(becomes('scope_app', look('RSA', ', notify => false')), '42501', 'silently, without the right');
 SELECT is(newest(), 'lookup refused not entitled to read silently', 'recorded');
 SELECT is(becomes('scope_app', look('RSA', ', device => true, system_id => ''s''')), '42501', 'as a device, without the right');
-SELECT is(newest(), 'lookup refused not entitled to act as device', 'recorded');
+SELECT is(newest(), 'lookup refused not entitled to act as device; author: device', 'recorded');
 BEGIN;
 SELECT cpis_scope_revoke('scope_app', 'RSA') < cpis_scope_grant('scope_app', 'RSA', may_read_silently => true, may_act_as_device => true, max_lookups_per_minute => 1000) AS changed \gset
 SELECT is(newest(), 'scope done granted, reading silently, acting as device, up to 1000 look-ups a minute for organisation RSA: role scope_app', 'recorded with its rights');

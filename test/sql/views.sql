@@ -128,9 +128,9 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
-CREATE FUNCTION access(first bigint, n integer, at timestamptz, step interval, worker text, outcome text, authority text = NULL) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO cpis.audit_event (event_id, recorded_at, action, outcome, nhs_number, worker_name, organisation, care_setting, notify, notified_authority, session_role, effective_role, backend_pid, salt, leaf_hash)
-	SELECT first + i, at + step * i, 'lookup', outcome, child(100 + i), worker, 'RUN', 'camhs', true, CASE WHEN authority IS NOT NULL THEN ARRAY[authority] END, 'app', 'app', 1, '', ''
+CREATE FUNCTION access(first bigint, n integer, at timestamptz, step interval, worker text, outcome text, authority text = NULL, person integer = 0, device text = NULL) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO cpis.audit_event (event_id, recorded_at, action, outcome, nhs_number, worker_name, organisation, care_setting, notify, notified_authority, session_role, effective_role, backend_pid, salt, leaf_hash, system_id, detail)
+	SELECT first + i, at + step * i, 'lookup', outcome, child(100 + person + i), worker, 'RUN', 'camhs', true, CASE WHEN authority IS NOT NULL THEN ARRAY[authority] END, 'app', 'app', 1, '', '', device, CASE WHEN device IS NOT NULL THEN 'author: device' END
 	FROM generate_series(0, n - 1) i
 $$;
 SELECT date_trunc('day', now() - interval '2 days', 'Europe/London') AS day \gset
@@ -140,11 +140,25 @@ SELECT made_up();
 SELECT access(900000000, 31, :'day'::timestamptz + interval '10 hours', '1 minute', 'many', 'found'), access(900000100, 30, :'day'::timestamptz + interval '10 hours', '1 minute', 'thirty', 'found'),
 	access(900000200, 31, now() - interval '40 days', '1 second', 'before', 'found');
 SELECT is(sees('views_steward', 'SELECT string_agg(concat_ws('' '', worker, lookups, people, found, last_event - first_event), '', '') FROM cpis.unusual_bulk WHERE organisation = ''RUN'''), 'many 31 31 31 30 | read done cpis.unusual_bulk', 'bulk');
+-- Over the turn of the hour, and over an hour but for a second; an hour apart; one of the 31 is a person again; in part a device, and a device.
+SELECT access(900000300, 31, :'day'::timestamptz + interval '10 hours 45 minutes', '1 minute', 'turn', 'found'), access(900000400, 31, :'day'::timestamptz + interval '10 hours 20 minutes', '119.9 seconds', 'within', 'found'),
+	access(900000500, 31, :'day'::timestamptz + interval '10 hours', '2 minutes', 'apart', 'found'), access(900000600, 30, :'day'::timestamptz + interval '10 hours', '1 minute', 'again', 'found'),
+	access(900000650, 1, :'day'::timestamptz + interval '10 hours 40 minutes', '1 minute', 'again', 'found'), access(900000700, 16, :'day'::timestamptz + interval '10 hours', '1 minute', 'both', 'found'),
+	access(900000720, 15, :'day'::timestamptz + interval '10 hours', '1 minute', 'both', 'found', person => 16, device => 'both'), access(900000750, 31, :'day'::timestamptz + interval '10 hours', '1 minute', 'thirty', 'found', device => 'kiosk');
+SELECT is(sees('views_steward', 'SELECT string_agg(concat_ws('' '', worker, worker_name, device, lookups, people, found, last_event - first_event, extract(epoch FROM ended_at - began_at)::integer), '', '' ORDER BY worker) FROM cpis.unusual_bulk WHERE organisation = ''RUN'''),
+	'kiosk thirty t 31 31 31 30 1800, many many f 31 31 31 30 1800, turn turn f 31 31 31 30 1800, within within f 31 31 31 30 3597 | read done cpis.unusual_bulk', 'of 60 minutes, devices apart');
+-- 70 people at 1 minute are one case, with 60 in an hour at most; those of the next day are another.
+SELECT access(900000800, 70, :'day'::timestamptz + interval '12 hours', '1 minute', 'long', 'not_found'), access(900000900, 31, :'day'::timestamptz + interval '20 hours', '1 minute', 'long', 'not_found');
+SELECT is(sees('views_steward', 'SELECT string_agg(concat_ws('' '', lookups, people, found), '', '' ORDER BY began_at) FROM cpis.unusual_bulk WHERE worker = ''long'''), '70 60 0, 31 31 0 | read done cpis.unusual_bulk', 'cases');
 -- 20 misses in a row within ten minutes; over a day; 19; interrupted.
 SELECT access(900001000, 20, :'day'::timestamptz + interval '12 hours', '20 seconds', 'guesses', 'not_found'), access(900001100, 20, :'day'::timestamptz, '1 hour', 'works', 'not_found'),
 	access(900001200, 19, :'day'::timestamptz + interval '12 hours', '20 seconds', 'nineteen', 'not_found'), access(900001300, 10, :'day'::timestamptz + interval '12 hours', '20 seconds', 'finds', 'not_found'),
 	access(900001350, 1, :'day'::timestamptz + interval '12 hours 4 minutes', '1 second', 'finds', 'found'), access(900001360, 15, :'day'::timestamptz + interval '12 hours 5 minutes', '20 seconds', 'finds', 'not_found');
 SELECT is(sees('views_steward', 'SELECT string_agg(concat_ws('' '', worker, misses, people, extract(epoch FROM ended_at - began_at)::integer), '', '') FROM cpis.unusual_misses WHERE organisation = ''RUN'''), 'guesses 20 20 380 | read done cpis.unusual_misses', 'misses');
+-- 20 look-ups of 19 numbers, and another number later.
+SELECT access(900001400, 19, :'day'::timestamptz + interval '12 hours', '20 seconds', 'repeats', 'not_found'), access(900001420, 1, :'day'::timestamptz + interval '12 hours 7 minutes', '1 second', 'repeats', 'not_found'),
+	access(900001430, 1, :'day'::timestamptz + interval '15 hours', '1 second', 'repeats', 'not_found', person => 20);
+SELECT is(sees('views_steward', 'SELECT count(*) FROM cpis.unusual_misses WHERE worker = ''repeats'''), '0 | read done cpis.unusual_misses', 'numbers again are not different');
 -- 60 accesses about 10 h, and one at 3 h; who works at 23 h is not unusual at 0 h; 40 are too few to tell.
 SELECT access(900002000 + d * 10, 1, :'day'::timestamptz - d * interval '1 day' + interval '10 hours', '1 second', w, 'not_found') FROM generate_series(1, 60) d, unnest(ARRAY['early']) w;
 SELECT access(900003000 + d * 10, 1, :'day'::timestamptz - d * interval '1 day' + interval '23 hours', '1 second', 'late', 'not_found') FROM generate_series(1, 60) d;

@@ -70,7 +70,7 @@ my %may_call = (
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
 	analyst => [ qw(cpis.event_person cpis.event_worker cpis.attendance_open cpis.told cpis.register_count cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention cpis_report cpis.html),
 		map { "cpis.report_$_" } qw(number children percent day lag cell table bar chart section steps access settings organisations headlines accesses notices attendance submissions implementation retention ledger unusual style) ],
-	steward => [ qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym cpis_fhir_audit_event), @fhir ]);
+	steward => [ qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym cpis_fhir_audit_event cpis.is_device), @fhir ]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an
 # error, in which nothing is hidden that must be; 'any' for either.

@@ -44,7 +44,7 @@ my @lookups = (
 	q{nhs_number_synthetic(9000), 'A', 'RXX', 'camhs'});
 my @bundles = map { as('clinician', "SELECT cpis_lookup_fhir($_)") } @lookups;
 as('clinician', $_) foreach q{SELECT cpis_flag(nhs_number_synthetic(1), 'A', 'RXX', 'camhs')}, q{SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'A', 'RXX', 'dentistry')},
-  q{SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'A', 'NOPE', 'camhs')};
+  q{SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'A', 'NOPE', 'camhs')}, q{SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'A', 'NOPE', 'camhs', device => true, system_id => 's')};
 
 my $before = $node->safe_psql('postgres', 'SELECT max(event_id) FROM cpis.audit_event');
 like(as('clinician', q{BEGIN; SELECT cpis_lookup_fhir(nhs_number_synthetic(1), 'Rolled back', 'RXX', 'camhs') -> 'total'; ROLLBACK}), qr/^3$/m, 'a look-up that is rolled back');
