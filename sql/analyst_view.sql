@@ -18,8 +18,8 @@ COMMENT ON VIEW cpis.analyst_access_day IS 'how many accesses there were, by day
 COMMENT ON COLUMN cpis.analyst_access_day.day IS 'day of the accesses, in England';
 COMMENT ON COLUMN cpis.analyst_access_day.action IS 'lookup (plans disclosed) or flag (presence disclosed)';
 COMMENT ON COLUMN cpis.analyst_access_day.outcome IS 'found, not_found or refused';
-COMMENT ON COLUMN cpis.analyst_access_day.organisation IS 'ODS code of the NHS organisation, as the application gave it';
-COMMENT ON COLUMN cpis.analyst_access_day.care_setting IS 'care setting, as the application gave it';
+COMMENT ON COLUMN cpis.analyst_access_day.organisation IS 'ODS code of the NHS organisation; NULL: not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.analyst_access_day.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.analyst_access_day.notify IS 'were they to be notified and shown in the shared history?';
 COMMENT ON COLUMN cpis.analyst_access_day.accesses IS 'how many there were';
 
@@ -42,9 +42,9 @@ COMMENT ON VIEW cpis.analyst_access_month IS 'how many accesses there were, by m
 COMMENT ON COLUMN cpis.analyst_access_month.month IS 'first day of the month, in England';
 COMMENT ON COLUMN cpis.analyst_access_month.action IS 'lookup (plans disclosed) or flag (presence disclosed)';
 COMMENT ON COLUMN cpis.analyst_access_month.outcome IS 'found, not_found or refused';
-COMMENT ON COLUMN cpis.analyst_access_month.organisation IS 'ODS code of the NHS organisation, as the application gave it';
-COMMENT ON COLUMN cpis.analyst_access_month.organisation_name IS 'its name; NULL where it is not in the register';
-COMMENT ON COLUMN cpis.analyst_access_month.care_setting IS 'care setting, as the application gave it';
+COMMENT ON COLUMN cpis.analyst_access_month.organisation IS 'ODS code of the NHS organisation; NULL: not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.analyst_access_month.organisation_name IS 'its name; NULL where it is not in the register, or not any more';
+COMMENT ON COLUMN cpis.analyst_access_month.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.analyst_access_month.notify IS 'were they to be notified and shown in the shared history?';
 COMMENT ON COLUMN cpis.analyst_access_month.accesses IS 'how many there were';
 

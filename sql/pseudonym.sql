@@ -43,10 +43,33 @@ GRANT EXECUTE ON FUNCTION cpis_pseudonym(@extschema@.nhs_number, integer) TO cpi
 COMMENT ON FUNCTION cpis_pseudonym(@extschema@.nhs_number, integer) IS
 	'under which pseudonym analysts see a person in the events of a year (UTC), by default this one; for cpis_steward, recorded; NULL where the year has no key';
 
+/*
+ * A look-up that is refused is recorded as the application asked for it, and may have anything in the
+ * place of an organisation or a care setting, if it was refused before that was looked for in the register;
+ * the reason says so, for entitle() in src/lookup.c checks in this order.  Stewards see what was given.
+ * Analysts, and whoever reads what is kept of events that have aged out, see what was found.
+ */
+CREATE FUNCTION cpis.organisation_is_known(outcome text, detail text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN outcome <> 'refused' OR COALESCE(split_part(detail, ';', 1), '') NOT IN ('not entitled', 'unknown organisation');
+REVOKE ALL ON FUNCTION cpis.organisation_is_known(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis.organisation_is_known(text, text) TO cpis_analyst;
+COMMENT ON FUNCTION cpis.organisation_is_known(text, text) IS 'had the organisation of an event with this outcome and detail been found in the register?';
+
+CREATE FUNCTION cpis.care_setting_is_known(outcome text, detail text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN outcome <> 'refused' OR COALESCE(split_part(detail, ';', 1), '') NOT IN ('not entitled', 'unknown organisation',
+		'not entitled for the organisation', 'not entitled to read silently', 'not entitled to act as device', 'unknown care setting');
+REVOKE ALL ON FUNCTION cpis.care_setting_is_known(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cpis.care_setting_is_known(text, text) TO cpis_analyst;
+COMMENT ON FUNCTION cpis.care_setting_is_known(text, text) IS 'had its care setting been found there, too?';
+
 CREATE VIEW cpis.analyst_event WITH (security_barrier) AS
 	SELECT e.event_id, e.recorded_at, e.action, e.outcome,
 		cpis.event_person(e.tableoid, e.ctid) AS person, cpis.event_worker(e.tableoid, e.ctid) AS worker,
-		e.job_role, e.organisation, e.care_setting, e.notify, e.notified_authority, cardinality(e.plan_ids) AS plans
+		CASE WHEN cpis.care_setting_is_known(e.outcome, e.detail) THEN e.job_role END AS job_role,
+		CASE WHEN cpis.organisation_is_known(e.outcome, e.detail) THEN e.organisation END AS organisation,
+		CASE WHEN cpis.care_setting_is_known(e.outcome, e.detail) THEN e.care_setting END AS care_setting, e.notify, e.notified_authority, cardinality(e.plan_ids) AS plans
 	FROM cpis.audit_event e;
 REVOKE ALL ON TABLE cpis.analyst_event FROM PUBLIC;
 GRANT SELECT ON TABLE cpis.analyst_event TO cpis_analyst;
@@ -57,9 +80,9 @@ COMMENT ON COLUMN cpis.analyst_event.action IS 'what was done, as in cpis.audit_
 COMMENT ON COLUMN cpis.analyst_event.outcome IS 'found, not_found, refused or done';
 COMMENT ON COLUMN cpis.analyst_event.person IS 'pseudonym of the person, the same throughout a year (UTC)';
 COMMENT ON COLUMN cpis.analyst_event.worker IS 'pseudonym of the healthcare worker, the same throughout a year (UTC)';
-COMMENT ON COLUMN cpis.analyst_event.job_role IS 'job role of the healthcare worker';
-COMMENT ON COLUMN cpis.analyst_event.organisation IS 'ODS code of the NHS organisation';
-COMMENT ON COLUMN cpis.analyst_event.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.analyst_event.job_role IS 'job role of the healthcare worker, as the application gave it; NULL: none, or the care setting is not told';
+COMMENT ON COLUMN cpis.analyst_event.organisation IS 'ODS code of the NHS organisation; NULL: none, or not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.analyst_event.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.analyst_event.notify IS 'was the access to be notified and shown in the shared history?';
 COMMENT ON COLUMN cpis.analyst_event.notified_authority IS 'authorities notified';
 COMMENT ON COLUMN cpis.analyst_event.plans IS 'how many plans were disclosed, or their presence; NULL: none';

@@ -182,7 +182,7 @@ BEGIN ATOMIC
 	WITH step AS MATERIALIZED (
 		SELECT s.step, s.begins, s.label, s.unit FROM cpis.report_steps(from_date, to_date) s
 	), access AS MATERIALIZED (
-		SELECT date_trunc((SELECT min(s.unit) FROM step s), a.begins::timestamp)::date AS begins, COALESCE(a.care_setting, 'not given') AS care_setting, a.organisation, sum(a.accesses) AS accesses
+		SELECT date_trunc((SELECT min(s.unit) FROM step s), a.begins::timestamp)::date AS begins, COALESCE(a.care_setting, 'not known') AS care_setting, a.organisation, sum(a.accesses) AS accesses
 		FROM cpis.report_access(from_date, to_date) a
 		WHERE a.outcome <> 'refused'
 		GROUP BY 1, 2, 3
@@ -213,7 +213,7 @@ BEGIN ATOMIC
 		'cpis.analyst_access_day. Accesses answered: look-ups and flags.')
 		|| cpis.report_section('organisations', 'Organisations that looked most',
 			cpis.report_table('Accesses by organisation, the 25 with most', ARRAY['Organisation', 'Share of the most', 'Accesses'],
-				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not given'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_number(p.accesses)] ORDER BY p.n)
+				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not known'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_number(p.accesses)] ORDER BY p.n)
 				 FROM place p LEFT JOIN cpis.report_organisations() o ON o.code = p.organisation WHERE p.n <= 25))
 			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other organisations: ' || cpis.report_number(sum(p.accesses)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_access_day; all of them by month in cpis.analyst_access_month.');

@@ -403,8 +403,8 @@ COMMENT ON TABLE cpis.event_count IS 'how many events there were in months of th
 COMMENT ON COLUMN cpis.event_count.month IS 'year and month, UTC';
 COMMENT ON COLUMN cpis.event_count.action IS 'what was done';
 COMMENT ON COLUMN cpis.event_count.outcome IS 'found, not_found, refused or done';
-COMMENT ON COLUMN cpis.event_count.organisation IS 'ODS code of the NHS organisation';
-COMMENT ON COLUMN cpis.event_count.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.event_count.organisation IS 'ODS code of the NHS organisation; NULL: none, or not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.event_count.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.event_count.notify IS 'was the access to be notified?';
 COMMENT ON COLUMN cpis.event_count.events IS 'how many such events there were';
 

@@ -42,8 +42,8 @@ COMMENT ON TABLE cpis.access_summary IS 'how many accesses there were, of events
 COMMENT ON COLUMN cpis.access_summary.day IS 'day of the accesses, in England';
 COMMENT ON COLUMN cpis.access_summary.action IS 'lookup or flag';
 COMMENT ON COLUMN cpis.access_summary.outcome IS 'found, not_found or refused';
-COMMENT ON COLUMN cpis.access_summary.organisation IS 'ODS code of the NHS organisation';
-COMMENT ON COLUMN cpis.access_summary.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.access_summary.organisation IS 'ODS code of the NHS organisation; NULL: not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.access_summary.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.access_summary.notify IS 'were they to be notified?';
 COMMENT ON COLUMN cpis.access_summary.accesses IS 'how many; rows that agree in everything else add up';
 
@@ -62,8 +62,8 @@ COMMENT ON TABLE cpis.access_month_summary IS 'cpis.access_summary by month, whi
 COMMENT ON COLUMN cpis.access_month_summary.month IS 'first day of the month of the accesses, in England';
 COMMENT ON COLUMN cpis.access_month_summary.action IS 'lookup or flag';
 COMMENT ON COLUMN cpis.access_month_summary.outcome IS 'found, not_found or refused';
-COMMENT ON COLUMN cpis.access_month_summary.organisation IS 'ODS code of the NHS organisation';
-COMMENT ON COLUMN cpis.access_month_summary.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.access_month_summary.organisation IS 'ODS code of the NHS organisation; NULL: not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.access_month_summary.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.access_month_summary.notify IS 'were they to be notified?';
 COMMENT ON COLUMN cpis.access_month_summary.accesses IS 'how many';
 
@@ -229,7 +229,9 @@ REVOKE ALL ON FUNCTION cpis.next_summary() FROM PUBLIC;
 COMMENT ON FUNCTION cpis.next_summary() IS 'a month that is complete, or else events that are to be summarised next; no row where there are none';
 
 CREATE VIEW cpis.access_of_event AS
-	SELECT e.event_id, (e.recorded_at AT TIME ZONE 'Europe/London')::date AS day, e.action, e.outcome, e.organisation, e.care_setting, e.notify
+	SELECT e.event_id, (e.recorded_at AT TIME ZONE 'Europe/London')::date AS day, e.action, e.outcome,
+		CASE WHEN cpis.organisation_is_known(e.outcome, e.detail) THEN e.organisation END AS organisation,
+		CASE WHEN cpis.care_setting_is_known(e.outcome, e.detail) THEN e.care_setting END AS care_setting, e.notify
 	FROM cpis.audit_event e
 	WHERE e.action IN ('lookup', 'flag');
 REVOKE ALL ON TABLE cpis.access_of_event FROM PUBLIC;
@@ -238,8 +240,8 @@ COMMENT ON COLUMN cpis.access_of_event.event_id IS 'number of the event';
 COMMENT ON COLUMN cpis.access_of_event.day IS 'day of the access, in England';
 COMMENT ON COLUMN cpis.access_of_event.action IS 'lookup or flag';
 COMMENT ON COLUMN cpis.access_of_event.outcome IS 'found, not_found or refused';
-COMMENT ON COLUMN cpis.access_of_event.organisation IS 'ODS code of the NHS organisation';
-COMMENT ON COLUMN cpis.access_of_event.care_setting IS 'care setting';
+COMMENT ON COLUMN cpis.access_of_event.organisation IS 'ODS code of the NHS organisation; NULL: not found in the register when the look-up was asked for';
+COMMENT ON COLUMN cpis.access_of_event.care_setting IS 'care setting; NULL: likewise';
 COMMENT ON COLUMN cpis.access_of_event.notify IS 'was it to be notified?';
 
 CREATE VIEW cpis.notice_of_event AS

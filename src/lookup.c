@@ -224,6 +224,9 @@ entitle_setting(const AuditEvent *event, const Reading *reading)
 
 /*
  * Why the look-up is refused, or NULL.
+ *
+ * The order is relied on: by the reason alone, the SQL functions cpis.organisation_is_known() and
+ * cpis.care_setting_is_known() tell whether these had been found in the register before.
  */
 static const Refusal *
 entitle(const AuditEvent *event, const Asked *asked, const Reading *reading)

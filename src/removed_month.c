@@ -8,8 +8,8 @@
  * which nothing keeps: cpis.trail_months() in sql/retention.sql says what does.  By then the
  * purge has summarised them for analysts (summary.c).
  * Their tiles stay, so that everything else can still be proved; how many events of
- * which sort there were goes to cpis.event_count, and events that others lean on to
- * cpis.kept_event.
+ * which sort there were goes to cpis.event_count, without what an application gave that
+ * is in no register, and events that others lean on to cpis.kept_event.
  *
  * What is dropped is recorded first, in an event of action "removal"; the row in
  * cpis.removed_month names it.  Verification begins after the last event removed,
@@ -275,8 +275,10 @@ keep(const Month *due)
 
 	(void) OwnChangeExecute(&change,
 							psprintf("INSERT INTO cpis.event_count (month, action, outcome, organisation, care_setting, notify, events)"
-									 " SELECT $1, action, outcome, organisation, care_setting, notify, count(*)"
-									 " FROM cpis.%s GROUP BY action, outcome, organisation, care_setting, notify", table),
+									 " SELECT $1, action, outcome,"
+									 " CASE WHEN cpis.organisation_is_known(outcome, detail) THEN organisation END,"
+									 " CASE WHEN cpis.care_setting_is_known(outcome, detail) THEN care_setting END, notify, count(*)"
+									 " FROM cpis.%s GROUP BY 2, 3, 4, 5, 6", table),
 							1, &type, &value, NULL, NULL);
 	change.table = CpisRelationOid(CPIS_KEPT_EVENT);
 	(void) OwnChangeExecute(&change,

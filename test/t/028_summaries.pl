@@ -5,6 +5,8 @@ use strict;
 use warnings;
 
 use CpisTest;
+use File::Basename;
+use PostgreSQL::Test::Utils;
 use Test::More;
 use TestClock;
 
@@ -32,6 +34,32 @@ sub acknowledge
 	return;
 }
 
+# Reasons to refuse a look-up, who provokes each, and by which arguments after the person: what had not
+# been found in the register by then is nonsense.
+my $nonsense = 'Jane Roe';
+my @refusals = (
+	[ 'not entitled', 'both', "'A', '$nonsense', '$nonsense'", qw(organisation care_setting) ],
+	[ 'unknown organisation', 'clinician', "'A', '$nonsense', 'nhs_111'", qw(organisation care_setting) ],
+	[ 'not entitled for the organisation', 'clinician', "'A', 'RYY', '$nonsense'", 'care_setting' ],
+	[ 'not entitled to read silently', 'clinician', "'A', 'RXX', '$nonsense', notify => false", 'care_setting' ],
+	[ 'not entitled to act as device', 'clinician', "'A', 'RXX', '$nonsense', system_id => 's', device => true", 'care_setting' ],
+	[ 'unknown care setting', 'clinician', "'A', 'RXX', '$nonsense'", 'care_setting' ],
+	[ 'care setting is not live', 'clinician', "'A', 'RXX', 'maternity'" ],
+	[ 'care setting has no record of going live', 'strict', "'A', 'RXX', 'nhs_111'" ],
+	[ 'too many plans', 'clinician', "'A', 'RXX', 'nhs_111'" ],
+	[ 'placeholder number', 'clinician', "'A', 'RXX', 'nhs_111'" ],
+	[ 'too many look-ups within a minute', 'limited', "'A', 'RYY', 'nhs_111'" ]);
+my $source = slurp_file(dirname(__FILE__) . '/../../src/lookup.c');
+is_deeply([ sort $source =~ /^static const Refusal \w+ = \{\s*\w+, "([^";]*)",/mg ], [ sort map { $_->[0] } @refusals ], 'these are all the reasons that there are');
+is((() = $source =~ /\bRefusal \w+\s*=\s*\{/g), scalar @refusals, 'and none is given otherwise');
+
+# Reasons by which a column has nonsense, as a regular expression.
+sub reasons
+{
+	my ($column) = @_;
+	return '^(' . join('|', map { $_->[0] } grep { my $refusal = $_; grep { $_ eq $column } @$refusal[ 3 .. $#$refusal ] } @refusals) . ')(;|$)';
+}
+
 # Copies of what ages out, and the questions to them, put otherwise than in the views.
 answer(q{
 	INSERT INTO cpis.organisation VALUES ('RYY', 'Another');
@@ -42,6 +70,13 @@ answer(q{
 
 my $london = "AT TIME ZONE 'Europe/London'";
 my $month = "to_char(recorded_at $london, 'YYYY-MM-01')";
+# By number, so far as the events are there.
+my @events_themselves = ('SELECT event_id, action, outcome, organisation, care_setting FROM cpis.analyst_event',
+	'SELECT event_id, action, outcome, organisation, care_setting FROM copy.event WHERE event_id >= (SELECT min(event_id) FROM cpis.audit_event)');
+# Of months that have gone.
+my @counted = ('SELECT month, action, outcome, organisation, care_setting, notify, events FROM cpis.event_count',
+	"SELECT to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM'), action, outcome, organisation, care_setting, notify, count(*)
+		FROM copy.event WHERE event_id < (SELECT min(event_id) FROM cpis.audit_event) GROUP BY 1, 2, 3, 4, 5, 6");
 my @questions = (
 	[ 'accesses by day', 'SELECT day, action, outcome, organisation, care_setting, notify, accesses FROM cpis.analyst_access_day',
 		"SELECT (recorded_at $london)::date, action, outcome, organisation, care_setting, notify, count(*) FROM copy.event WHERE action IN ('lookup', 'flag') GROUP BY 1, 2, 3, 4, 5, 6" ],
@@ -73,6 +108,7 @@ sub copy
 	answer(q{
 		INSERT INTO copy.event SELECT * FROM cpis.audit_event WHERE event_id > (SELECT coalesce(max(event_id), -1) FROM copy.event);
 		INSERT INTO copy.record SELECT * FROM cpis.submission_record r WHERE NOT EXISTS (SELECT FROM copy.record c WHERE (c.submission_id, c.line_no) = (r.submission_id, r.line_no))});
+	answer("UPDATE copy.event SET $_ = NULL WHERE $_ IS NOT NULL AND outcome = 'refused' AND detail ~ '" . reasons($_) . "'") foreach qw(organisation care_setting);
 	return;
 }
 
@@ -89,6 +125,12 @@ sub agree
 			is($told, $true, $name);
 			note("$name:\n$told");
 		}
+		foreach my $question ([ 'events', \@events_themselves, [ '-U', 'counts' ] ], [ 'event_count', \@counted, [] ])
+		{
+			my ($name, $sql, $as) = @$question;
+			my ($told, $true) = map { join "\n", sort split /\n/ } $node->safe_psql('postgres', $sql->[0], extra_params => $as), answer($sql->[1]);
+			is($told, $true, $name);
+		}
 		isnt(answer($questions[0][2]), '', 'there is something to compare');
 	};
 	return;
@@ -100,7 +142,22 @@ look_up(1, 12, 'RYY', 'maternity');
 look_up(900, 120, 'RYY', 'emergency_department');
 answer("SELECT count(*) FROM generate_series(1, 9) n, LATERAL cpis_flag(nhs_number_synthetic(n::integer), 'B', 'RXX', 'nhs_111')");
 look_up(400, 11, 'RXX', 'camhs', ', notify => false');
-$node->psql('postgres', "SELECT * FROM cpis_lookup(nhs_number_synthetic(1), 'A', 'UNKNOWN', 'nhs_111')");
+answer(q{
+	CREATE ROLE "both" LOGIN IN ROLE cpis_clinical, cpis_steward;
+	CREATE ROLE strict LOGIN IN ROLE cpis_clinical;
+	ALTER ROLE strict SET cpis.require_go_live = on;
+	CREATE ROLE limited LOGIN IN ROLE cpis_clinical;
+	SELECT cpis_scope_grant('strict', organisation => 'RXX'), cpis_scope_grant('limited', organisation => 'RYY', max_lookups_per_minute => 1);
+	INSERT INTO cpis.provider VALUES ('RXX', 'E06000001', NULL);
+	SELECT cpis_provider_setting_set('RXX', 'maternity', live_from => '2900-01-01');
+	INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) SELECT nhs_number_synthetic(3000), 'child_protection', 'E06000001', date '2020-01-01' + n FROM generate_series(1, 65) n});
+foreach my $refusal ([ '', 'limited', "'A', 'RYY', 'nhs_111'" ], @refusals)
+{
+	my ($reason, $role, $arguments) = @$refusal;
+	my $person = $reason eq 'too many plans' ? 'nhs_number_synthetic(3000)' : $reason eq 'placeholder number' ? "'1111111111'" : 'nhs_number_synthetic(2999)';
+	$node->psql('postgres', "SELECT * FROM cpis_lookup($person, $arguments)", extra_params => [ '-U', $role ]);
+	is(answer("SELECT detail FROM cpis.audit_event WHERE action = 'lookup' ORDER BY event_id DESC LIMIT 1"), $reason, "refused, $reason");
+}
 agree('not summarised');
 is(answer('SELECT cpis_summarise()'), 0, 'today may bring more');
 my @unusual = map { answer("SELECT '$_ ' || count(*) || ' ' || count(DISTINCT (organisation, worker)) FROM cpis.unusual_$_") } qw(bulk distance hours misses);
@@ -139,6 +196,8 @@ cmp_ok(answer('SELECT cpis_summarise()'), '>', 490, 'the next day, yesterday is 
 is(answer('SELECT cpis_summarise()'), 0, 'once');
 is(answer('SELECT count(*) FROM cpis.attendance_summary'), 0, 'a month is not before it is over');
 agree('summarised');
+is(answer("SELECT count(*) FROM cpis.audit_event e WHERE e::text ~ '$nonsense'"), 6, 'the trail has what was given');
+is(answer("SELECT count(*) FROM cpis.$_ s WHERE s::text ~ '$nonsense'"), 0, "$_ has nothing that is not in the register") foreach qw(access_summary access_month_summary analyst_access_day analyst_access_month analyst_event);
 look_up(20, 30, 'RYY', 'emergency_department');
 acknowledge('E06000002', 3);
 agree('summarised in part');
@@ -165,6 +224,8 @@ answer('CALL cpis_purge()');
 is(answer('SELECT count(*) FROM cpis.submission_record'), 0, 'what was sent has aged out');
 is(answer("SELECT string_agg(month, ' ' ORDER BY month) FROM cpis.removed_month"), '2024-01 2024-03', 'months have gone');
 agree('months have gone');
+is(answer("SELECT count(*) FROM cpis.event_count WHERE outcome = 'refused' AND action = 'lookup' AND care_setting IS NULL"), 4, 'refused look-ups were counted');
+is(answer("SELECT count(*) FROM cpis.event_count e WHERE e::text ~ '$nonsense'"), 0, 'and nothing is kept that is not in the register');
 look_up(1, 5, 'RYY', 'camhs');
 agree('and the trail goes on');
 is(answer("SELECT string_agg(concat_ws(' ', month, kind, local_authority, removed, latest_days), ', ') FROM cpis.analyst_removal"), '2024-06-01 submission_record E06000001 5 121', 'what was removed, and how late');
