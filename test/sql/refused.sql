@@ -34,7 +34,7 @@ SELECT is(refusal(role, format(call, child(1))), reason, reason) FROM (VALUES
 	('refused_app', 'cpis_flag(%L, ''A'', ''Jane Roe'', ''camhs'', job_role => ''Jane Roe'')', 'unknown organisation'),
 	('refused_app', 'cpis_lookup(%L, ''A'', ''RRB'', ''9990000018'', job_role => ''Jane Roe'')', 'not entitled for the organisation'),
 	('refused_app', 'cpis_lookup(%L, ''A'', ''RRA'', ''9990000018'', job_role => ''Jane Roe'', notify => false)', 'not entitled to read silently'),
-	('refused_app', 'cpis_lookup(%L, ''A'', ''RRA'', ''9990000018'', job_role => ''Jane Roe'', system_id => ''s'', device => true)', 'not entitled to act as device'),
+	('refused_app', 'cpis_lookup(%L, ''A'', ''RRA'', ''9990000018'', job_role => ''Jane Roe'', system_id => ''s'', device => true)', 'not entitled to act as device; author: device'),
 	('refused_app', 'cpis_lookup(%L, ''A'', ''RRA'', ''9990000018'', job_role => ''Jane Roe'')', 'unknown care setting'),
 	('refused_app', 'cpis_lookup(%L, ''A'', ''RRA'', ''maternity'', job_role => ''Nurse'')', 'care setting is not live'),
 	('refused_app', 'cpis_lookup(''1111111111'', ''A'', ''RRA'', ''camhs'', job_role => ''Nurse'')', 'placeholder number'),
