@@ -12,7 +12,8 @@ use Test::More;
 use TestClock;
 use WebTest;
 
-my $node = new_clocked_server('report', '2026-01-05 09:00:00');
+# Preloaded, so that what it reads directly leaves an event.
+my $node = new_clocked_server('report', '2026-01-05 09:00:00', "shared_preload_libraries = 'cpis'\n");
 my $folder = PostgreSQL::Test::Utils::tempdir;
 my $hostile = q{<script>alert("x")</script>&<img src=//h/x>};
 
@@ -84,7 +85,9 @@ answer(q{
 	SELECT cpis_nhs_number_inactivate(nhs_number_synthetic(956));
 	INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) SELECT nhs_number_synthetic(5000 + n::integer), 'unborn', 'E06000001', '2900-01-01' FROM generate_series(1, 20) n});
 
+my $size = answer('SELECT tree_size FROM cpis_ledger_status');
 my $page = report('2026-01-01', '2026-03-07');
+is(answer('SELECT tree_size FROM cpis_ledger_status'), $size, 'who makes it reads nobody');
 check_page($page, 'three months');
 check_page(report('2026-03-06', '2026-03-06'), 'one day');
 check_page(report('2016-12-01', '2026-12-31'), 'ten years');
@@ -141,14 +144,14 @@ like($page, qr/aria-label="Mean lag of notices acknowledged, in hours: at most [
 like($page, qr/Looked after child<\/th><td[^>]*><svg [^>]*>(?:<rect class="track"[^>]*\/>)<rect class="fill" width="0\.0"[^>]*\/><\/svg><\/td><td[^>]*>1 to 7</, 'a number that is not told has no bar');
 like(report('2027-01-01', '2027-12-31'), qr/They were not counted in this period/, 'nothing is shown of another time');
 cmp_ok(length report('1948-07-05', '2048-07-04'), '<', 500_000, 'size of a hundred years');
-like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.audit_event") ]}\E<\/dd>/, 'the ledger');
+like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char($size, 'FM999,999')") ]}\E<\/dd>/, 'the ledger');
 like($page, qr/Letter of agreement returned<\/th><td[^>]*class="bar">.*?<\/td><td[^>]*>30<\/td><td[^>]*>30<\/td>/, 'implementation');
 like($page, qr/More than 30 people within an hour<\/th><td[^>]*>@{[ answer("SELECT cases FROM cpis.analyst_unusual WHERE kind = 'bulk' AND day = '2026-03-07'") ]}<\/td>/, 'unusual accesses');
 unlike($page, qr/Name of a (?:worker|champion|member|officer)/, 'nobody is named');
 unlike($page, qr/\b999\s?\d{3}\s?\d{4}\b/, 'no NHS number');
 unlike($page, qr/<(?:script|img|link|iframe|object)|<[^>]*\s(?:src|on\w+)=|href="(?!#)|url\(|\@import/, 'nothing that could be fetched or run');
 like($page, qr/&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt;&amp;&lt;img/, 'what stands in the database stays text');
-cmp_ok(answer("SELECT count(*) FROM cpis.audit_event WHERE action IN ('read', 'direct_read')"), '==', 0, 'and is read without reading anybody');
+is(answer("SELECT count(*) FILTER (WHERE session_role = 'counts'), count(*) > 0 FROM cpis.audit_event WHERE action IN ('read', 'direct_read')"), '0|t', 'and is read without reading anybody, which would be seen');
 
 foreach (
 	[ 'counts', "SELECT cpis_report(NULL, '2026-01-01')", qr/argument "from_date" must not be null/ ], [ 'counts', "SELECT cpis_report('2026-01-01', NULL)", qr/argument "to_date" must not be null/ ],
