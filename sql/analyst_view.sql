@@ -97,14 +97,15 @@ COMMENT ON COLUMN cpis.analyst_acknowledgement.within_day IS 'how many up to 24 
 /*
  * Small numbers would tell who somebody is to whoever knows a little: 1 to 7 is not said, and the
  * rest is rounded to 5.  Other numbers of accesses are exact, and events are there under pseudonyms: this keeps
- * what is told of children from those who see no more than that.
+ * what is told of children from those who see no more than that.  The page of cpis_report() (sql/report.sql) tells
+ * accesses and notices so, too.
  */
 CREATE FUNCTION cpis.told(children bigint) RETURNS bigint
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN CASE WHEN children = 0 OR children > 7 THEN (children + 2) / 5 * 5 END;
 REVOKE ALL ON FUNCTION cpis.told(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cpis.told(bigint) TO cpis_analyst;
-COMMENT ON FUNCTION cpis.told(bigint) IS 'what analysts are told of so many children: rounded to 5; NULL: 1 to 7';
+COMMENT ON FUNCTION cpis.told(bigint) IS 'what is told of so many children, in a report of so many accesses or notices, too: rounded to 5; NULL: 1 to 7';
 
 /*
  * SECURITY DEFINER, for only what may be told leaves it.

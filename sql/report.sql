@@ -8,6 +8,11 @@
  *
  * Its numbers are those of the views for analysts, under which name each section says.  SECURITY
  * INVOKER: it shows who calls it nothing that those would not.
+ *
+ * The page goes to people who see no more than it.  So all its numbers of children, accesses and notices, sums
+ * included, are told as cpis.told() tells them, each by itself, for from exact ones beside them those that are not said
+ * would follow.  Shares, orders, lengths and lags are of what is told, too: a mean and a longest lag that agree would
+ * say that there was one notice.  Functions take numbers that are told, or cpis.report_told() tells them.
  */
 CREATE FUNCTION cpis.html(content text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
@@ -19,15 +24,15 @@ CREATE FUNCTION cpis.report_number(n numeric) RETURNS text
 	RETURN COALESCE(to_char(n, 'FM999,999,999,999,990'), '–');
 COMMENT ON FUNCTION cpis.report_number(numeric) IS 'a number with thousands separated';
 
-CREATE FUNCTION cpis.report_children(n bigint) RETURNS text
+CREATE FUNCTION cpis.report_told(n bigint) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN CASE WHEN n IS NULL THEN '1 to 7' ELSE cpis.report_number(n) END;
-COMMENT ON FUNCTION cpis.report_children(bigint) IS 'a number of children, of which small ones are not said';
+COMMENT ON FUNCTION cpis.report_told(bigint) IS 'what cpis.told() tells of a number, in words';
 
 CREATE FUNCTION cpis.report_percent(part numeric, whole numeric) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
-	RETURN CASE WHEN whole > 0 THEN to_char(100 * COALESCE(part, 0) / whole, 'FM999,999,999,999,999,999,999,990.0') || ' %' ELSE '–' END;
-COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent';
+	RETURN COALESCE(CASE WHEN whole > 0 THEN to_char(100 * part / whole, 'FM999,999,999,999,999,999,999,990.0') || ' %' END, '–');
+COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent; not where either is not told';
 
 CREATE FUNCTION cpis.report_day(day date) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
@@ -67,16 +72,16 @@ COMMENT ON FUNCTION cpis.report_table(text, text[], text[]) IS 'a table, of cell
 
 CREATE FUNCTION cpis.report_bar(part numeric, most numeric) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
-	-- The number stands beside it.
+	-- The number stands beside it.  One that is not told has no length.
 	RETURN '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="track" width="100" height="10"/><rect class="fill" width="'
 		|| to_char(CASE WHEN most > 0 THEN 100 * COALESCE(part, 0) / most ELSE 0 END, 'FM990.0') || '" height="10"/></svg>';
 COMMENT ON FUNCTION cpis.report_bar(numeric, numeric) IS 'a bar in a row of a ranking';
 
-CREATE FUNCTION cpis.report_chart(title text, labels text[], numbers numeric[], unit text, adds_up boolean = true) RETURNS text
+CREATE FUNCTION cpis.report_chart(title text, labels text[], numbers numeric[], unit text, total text = NULL) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT '<figure><figcaption>' || cpis.html(title) || '</figcaption><svg viewBox="0 0 340 130" role="img" aria-label="' || cpis.html(format('%s: %sat most %s %s in one column, %s to %s',
-			title, CASE WHEN adds_up THEN cpis.report_number(v.total) || ' in all, ' ELSE '' END, v.most_text, unit, labels[1], labels[v.n])) || '">'
+			title, COALESCE(total || ' in all, ', ''), v.most_text, unit, labels[1], labels[v.n])) || '">'
 		|| '<line class="axis" x1="0" x2="340" y1="110" y2="110"/><line class="grid" x1="0" x2="340" y1="20" y2="20"/>'
 		|| '<text x="0" y="14">' || v.most_text || ' ' || cpis.html(unit) || '</text>'
 		|| (SELECT string_agg(format('<rect class="fill" x="%s" y="%s" width="%s" height="%s"/>', round((b.n - 1) * 340.0 / v.n + 340.0 / v.n * 0.1, 1),
@@ -85,11 +90,12 @@ BEGIN ATOMIC
 		|| '<text x="0" y="125">' || cpis.html(labels[1]) || '</text>'
 		|| CASE WHEN v.n > 1 THEN '<text x="340" y="125" class="end">' || cpis.html(labels[v.n]) || '</text>' ELSE '' END
 		|| '</svg></figure>'
-	FROM (SELECT u.most, u.total, u.n, CASE WHEN u.most > 0 THEN u.most ELSE 1 END AS scale, CASE WHEN adds_up THEN cpis.report_number(u.most) ELSE to_char(u.most, 'FM999,999,990.0') END AS most_text
-		FROM (SELECT COALESCE(max(c.number), 0) AS most, COALESCE(sum(c.number), 0) AS total, count(*)::integer AS n FROM unnest(numbers) AS c (number)) AS u) AS v
+	FROM (SELECT u.n, CASE WHEN u.most > 0 THEN u.most ELSE 1 END AS scale,
+			CASE WHEN total IS NULL THEN to_char(u.most, 'FM999,999,990.0') WHEN u.most = 0 AND u.untold THEN cpis.report_told(NULL) ELSE cpis.report_number(u.most) END AS most_text
+		FROM (SELECT COALESCE(max(c.number), 0) AS most, bool_or(c.number IS NULL) AS untold, count(*)::integer AS n FROM unnest(numbers) AS c (number)) AS u) AS v
 	WHERE v.n > 0;
 END;
-COMMENT ON FUNCTION cpis.report_chart(text, text[], numeric[], text, boolean) IS 'columns over time, with the highest number and the first and the last label; in words their sum, too, where they add up';
+COMMENT ON FUNCTION cpis.report_chart(text, text[], numeric[], text, text) IS 'columns over time, with the highest number and the first and the last label; in words their total, too, which those have that are told';
 
 CREATE FUNCTION cpis.report_section(id text, title text, content text, source text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -155,24 +161,27 @@ BEGIN ATOMIC
 		FROM cpis.analyst_register r
 			LEFT JOIN (VALUES ('child_protection', 49300), ('unborn', 1200), ('looked_after', 69500)) AS guidance (plan_type, children) ON guidance.plan_type = r.plan_type
 	), access AS MATERIALIZED (
-		SELECT sum(a.accesses) FILTER (WHERE a.outcome <> 'refused') AS answered, sum(a.accesses) FILTER (WHERE a.outcome = 'found') AS found,
-			sum(a.accesses) FILTER (WHERE a.outcome = 'refused') AS refused, sum(a.accesses) FILTER (WHERE NOT a.notify AND a.action = 'lookup' AND a.outcome <> 'refused') AS silent,
-			count(DISTINCT a.organisation) FILTER (WHERE a.outcome <> 'refused') AS organisations
-		FROM cpis.report_access(from_date, to_date) a
+		SELECT cpis.told(n.answered) AS answered, cpis.told(n.found) AS found, cpis.told(n.refused) AS refused, cpis.told(n.silent) AS silent, n.organisations
+		FROM (SELECT COALESCE(sum(a.accesses) FILTER (WHERE a.outcome <> 'refused'), 0)::bigint AS answered, COALESCE(sum(a.accesses) FILTER (WHERE a.outcome = 'found'), 0)::bigint AS found,
+				COALESCE(sum(a.accesses) FILTER (WHERE a.outcome = 'refused'), 0)::bigint AS refused,
+				COALESCE(sum(a.accesses) FILTER (WHERE NOT a.notify AND a.action = 'lookup' AND a.outcome <> 'refused'), 0)::bigint AS silent,
+				count(DISTINCT a.organisation) FILTER (WHERE a.outcome <> 'refused') AS organisations
+			FROM cpis.report_access(from_date, to_date) a) AS n
 	), figure (place, name, value, note) AS (
 		SELECT 1, 'Children with a running plan today', cpis.report_number(sum(r.children)),
 			cpis.report_percent(sum(r.children), 120000) || ' of the 120,000 in England of the guidance; a child with plans of two kinds counts for both'
+				|| CASE WHEN bool_or(r.children IS NULL) THEN '; kinds with 1 to 7 children are left out' ELSE '' END
 		FROM register r
-		UNION ALL SELECT 2, 'Accesses answered', cpis.report_number(COALESCE(a.answered, 0)), 'by ' || cpis.report_number(a.organisations) || ' organisations' FROM access a
-		UNION ALL SELECT 3, 'Accesses that found a plan', cpis.report_number(COALESCE(a.found, 0)), cpis.report_percent(a.found, a.answered) || ' of those answered' FROM access a
-		UNION ALL SELECT 4, 'Look-ups without a notice', cpis.report_number(COALESCE(a.silent, 0)), 'silent reads, ' || cpis.report_percent(a.silent, a.answered) || ' of accesses answered' FROM access a
-		UNION ALL SELECT 5, 'Accesses refused', cpis.report_number(COALESCE(a.refused, 0)), 'recorded, and nothing disclosed' FROM access a
+		UNION ALL SELECT 2, 'Accesses answered', cpis.report_told(a.answered), 'by ' || cpis.report_number(a.organisations) || ' organisations' FROM access a
+		UNION ALL SELECT 3, 'Accesses that found a plan', cpis.report_told(a.found), cpis.report_percent(a.found, a.answered) || ' of those answered' FROM access a
+		UNION ALL SELECT 4, 'Look-ups without a notice', cpis.report_told(a.silent), 'silent reads, ' || cpis.report_percent(a.silent, a.answered) || ' of accesses answered' FROM access a
+		UNION ALL SELECT 5, 'Accesses refused', cpis.report_told(a.refused), 'recorded, and nothing disclosed' FROM access a
 	)
 	SELECT cpis.report_section('headlines', 'Headline figures',
 		'<dl class="figures">' || (SELECT string_agg('<div><dt>' || cpis.html(f.name) || '</dt><dd><strong>' || f.value || '</strong> <span>' || cpis.html(f.note) || '</span></dd></div>', '' ORDER BY f.place) FROM figure f) || '</dl>'
 		|| cpis.report_table('Children with a running plan today, against the guidance', ARRAY['Kind of plan', 'Share of the guidance''s number', 'Children', 'Guidance (2014/15)'],
-			(SELECT array_agg(ARRAY[r.plan_type_name, cpis.report_bar(CASE WHEN r.children IS NOT NULL THEN least(r.children, r.expected) END, r.expected), cpis.report_children(r.children), cpis.report_number(r.expected)] ORDER BY r.expected DESC) FROM register r)),
-		'cpis.analyst_register, cpis.analyst_access_day. Children are rounded to 5.');
+			(SELECT array_agg(ARRAY[r.plan_type_name, cpis.report_bar(CASE WHEN r.children IS NOT NULL THEN least(r.children, r.expected) END, r.expected), cpis.report_told(r.children), cpis.report_number(r.expected)] ORDER BY r.expected DESC) FROM register r)),
+		'cpis.analyst_register, cpis.analyst_access_day.');
 END;
 COMMENT ON FUNCTION cpis.report_headlines(date, date) IS 'section of the report: headline figures';
 
@@ -187,35 +196,38 @@ BEGIN ATOMIC
 		WHERE a.outcome <> 'refused'
 		GROUP BY 1, 2, 3
 	), setting AS MATERIALIZED (
-		SELECT a.care_setting, COALESCE(max(c.name), a.care_setting) AS name, sum(a.accesses) AS accesses
+		SELECT a.care_setting, COALESCE(max(c.name), a.care_setting) AS name, cpis.told(sum(a.accesses)::bigint) AS accesses
 		FROM access a LEFT JOIN cpis.report_settings() c ON c.code = a.care_setting GROUP BY a.care_setting
 	), cell AS MATERIALIZED (
-		SELECT s.name, s.accesses AS total, t.step, t.label, t.unit, COALESCE(sum(a.accesses), 0) AS accesses
+		SELECT s.name, s.accesses AS total, t.step, t.label, t.unit, cpis.told(COALESCE(sum(a.accesses), 0)::bigint) AS accesses
 		FROM setting s CROSS JOIN step t LEFT JOIN access a ON a.care_setting = s.care_setting AND a.begins = t.begins
 		GROUP BY s.name, s.accesses, t.step, t.label, t.unit
 	), place AS MATERIALIZED (
-		SELECT a.organisation, sum(a.accesses) AS accesses, row_number() OVER (ORDER BY sum(a.accesses) DESC, a.organisation) AS n FROM access a GROUP BY a.organisation
+		SELECT a.organisation, sum(a.accesses) AS exact, cpis.told(sum(a.accesses)::bigint) AS accesses,
+			row_number() OVER (ORDER BY cpis.told(sum(a.accesses)::bigint) DESC NULLS LAST, a.organisation) AS n
+		FROM access a GROUP BY a.organisation
 	)
 	SELECT cpis.report_section('accesses', 'Accesses over time, by care setting',
-		COALESCE('<div class="charts">' || (SELECT cpis.report_chart('All care settings', array_agg(t.label ORDER BY t.step), array_agg(t.accesses ORDER BY t.step), 'a ' || min(t.unit))
-				FROM (SELECT c.step, c.label, c.unit, sum(c.accesses) AS accesses FROM cell c GROUP BY c.step, c.label, c.unit) AS t)
-			|| (SELECT string_agg(s.chart, '' ORDER BY s.total DESC, s.name)
-				FROM (SELECT c.name, c.total, cpis.report_chart(c.name, array_agg(c.label ORDER BY c.step), array_agg(c.accesses ORDER BY c.step), 'a ' || min(c.unit)) AS chart
+		COALESCE('<div class="charts">' || (SELECT cpis.report_chart('All care settings', array_agg(t.label ORDER BY t.step), array_agg(cpis.told(t.accesses) ORDER BY t.step), 'a ' || min(t.unit), cpis.report_told(cpis.told(sum(t.accesses)::bigint)))
+				FROM (SELECT u.step, u.label, u.unit, COALESCE(sum(a.accesses), 0)::bigint AS accesses FROM step u LEFT JOIN access a ON a.begins = u.begins GROUP BY u.step, u.label, u.unit) AS t
+				WHERE EXISTS (SELECT FROM access))
+			|| (SELECT string_agg(s.chart, '' ORDER BY s.total DESC NULLS LAST, s.name)
+				FROM (SELECT c.name, c.total, cpis.report_chart(c.name, array_agg(c.label ORDER BY c.step), array_agg(c.accesses ORDER BY c.step), 'a ' || min(c.unit), cpis.report_told(c.total)) AS chart
 					  FROM cell c GROUP BY c.name, c.total) AS s) || '</div>', '')
 		|| CASE WHEN (SELECT count(*) FROM step) > 14 THEN
 			cpis.report_table('Accesses by care setting', ARRAY['Care setting', 'Share', 'Accesses'],
-				(SELECT array_agg(ARRAY[s.name, cpis.report_bar(s.accesses, (SELECT max(o.accesses) FROM setting o)), cpis.report_number(s.accesses)] ORDER BY s.accesses DESC, s.name) FROM setting s))
+				(SELECT array_agg(ARRAY[s.name, cpis.report_bar(s.accesses, (SELECT max(o.accesses) FROM setting o)), cpis.report_told(s.accesses)] ORDER BY s.accesses DESC NULLS LAST, s.name) FROM setting s))
 		ELSE
 			cpis.report_table('Accesses by care setting', ARRAY['Care setting'] || (SELECT array_agg(t.label ORDER BY t.step) FROM step t) || ARRAY['Total'],
-				(SELECT array_agg(r.body ORDER BY r.total DESC, r.name)
-				 FROM (SELECT c.name, c.total, ARRAY[c.name] || array_agg(cpis.report_number(c.accesses) ORDER BY c.step) || ARRAY[cpis.report_number(c.total)] AS body
+				(SELECT array_agg(r.body ORDER BY r.total DESC NULLS LAST, r.name)
+				 FROM (SELECT c.name, c.total, ARRAY[c.name] || array_agg(cpis.report_told(c.accesses) ORDER BY c.step) || ARRAY[cpis.report_told(c.total)] AS body
 					   FROM cell c GROUP BY c.name, c.total) AS r)) END,
 		'cpis.analyst_access_day. Accesses answered: look-ups and flags.')
 		|| cpis.report_section('organisations', 'Organisations that looked most',
 			cpis.report_table('Accesses by organisation, the 25 with most', ARRAY['Organisation', 'Share of the most', 'Accesses'],
-				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not known'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_number(p.accesses)] ORDER BY p.n)
+				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not known'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_told(p.accesses)] ORDER BY p.n)
 				 FROM place p LEFT JOIN cpis.report_organisations() o ON o.code = p.organisation WHERE p.n <= 25))
-			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other organisations: ' || cpis.report_number(sum(p.accesses)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
+			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other organisations: ' || cpis.report_told(cpis.told(sum(p.exact)::bigint)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_access_day; all of them by month in cpis.analyst_access_month.');
 END;
 COMMENT ON FUNCTION cpis.report_accesses(date, date) IS 'sections of the report: accesses over time, and by organisation';
@@ -233,29 +245,37 @@ BEGIN ATOMIC
 		SELECT k.month, k.local_authority, k.notices, k.notices * k.mean_lag AS total_lag, k.longest_lag, k.within_hour, k.within_day
 		FROM cpis.analyst_acknowledgement k WHERE k.month BETWEEN date_trunc('month', from_date::timestamp) AND to_date
 	), authority AS MATERIALIZED (
-		SELECT n.local_authority, n.name, sum(n.notices) AS notices, row_number() OVER (ORDER BY sum(n.notices) DESC, n.local_authority) AS n FROM notice n GROUP BY n.local_authority, n.name
+		SELECT n.local_authority, n.name, sum(n.notices) AS exact, cpis.told(sum(n.notices)::bigint) AS notices,
+			row_number() OVER (ORDER BY cpis.told(sum(n.notices)::bigint) DESC NULLS LAST, n.local_authority) AS n
+		FROM notice n GROUP BY n.local_authority, n.name
 	), lag AS MATERIALIZED (
-		SELECT k.local_authority, sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_day) AS within_day
-		FROM acknowledged k GROUP BY k.local_authority
+		SELECT k.local_authority, cpis.told(sum(k.notices)::bigint) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag,
+			cpis.told(sum(k.within_day)::bigint) AS within_day
+		FROM acknowledged k GROUP BY k.local_authority HAVING cpis.told(sum(k.notices)::bigint) IS NOT NULL
 	), month AS MATERIALIZED (
-		SELECT m.at::date AS month, scale.unit, to_char(m.at, CASE scale.unit WHEN 'month' THEN 'Mon YYYY' ELSE 'YYYY' END) AS label,
-			(SELECT COALESCE(sum(n.notices), 0) FROM notice n WHERE date_trunc(scale.unit, n.month::timestamp) = m.at) AS sent,
-			sum(k.notices) AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag, sum(k.within_hour) AS within_hour, sum(k.within_day) AS within_day
-		FROM scale CROSS JOIN LATERAL generate_series(date_trunc(scale.unit, from_date::timestamp), to_date::timestamp, ('1 ' || scale.unit)::interval) AS m (at)
-			LEFT JOIN acknowledged k ON date_trunc(scale.unit, k.month::timestamp) = m.at
-		GROUP BY m.at, scale.unit
+		SELECT s.month, s.unit, s.label, cpis.told(s.sent) AS sent, cpis.told(s.notices) AS notices, CASE WHEN cpis.told(s.notices) IS NOT NULL THEN s.mean_lag END AS mean_lag,
+			CASE WHEN cpis.told(s.notices) IS NOT NULL THEN s.longest_lag END AS longest_lag, cpis.told(s.within_hour) AS within_hour, cpis.told(s.within_day) AS within_day
+		FROM (
+			SELECT m.at::date AS month, scale.unit, to_char(m.at, CASE scale.unit WHEN 'month' THEN 'Mon YYYY' ELSE 'YYYY' END) AS label,
+				(SELECT COALESCE(sum(n.notices), 0)::bigint FROM notice n WHERE date_trunc(scale.unit, n.month::timestamp) = m.at) AS sent,
+				COALESCE(sum(k.notices), 0)::bigint AS notices, sum(k.total_lag) / sum(k.notices)::double precision AS mean_lag, max(k.longest_lag) AS longest_lag,
+				COALESCE(sum(k.within_hour), 0)::bigint AS within_hour, COALESCE(sum(k.within_day), 0)::bigint AS within_day
+			FROM scale CROSS JOIN LATERAL generate_series(date_trunc(scale.unit, from_date::timestamp), to_date::timestamp, ('1 ' || scale.unit)::interval) AS m (at)
+				LEFT JOIN acknowledged k ON date_trunc(scale.unit, k.month::timestamp) = m.at
+			GROUP BY m.at, scale.unit) AS s
 	)
 	SELECT cpis.report_section('authorities', 'Local authorities that were notified most',
 			cpis.report_table('Notices by local authority, the 25 with most', ARRAY['Local authority', 'Share of the most', 'Notices', 'Mean lag', 'Longest lag', 'Within 24 hours'],
-				(SELECT array_agg(ARRAY[a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_number(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
+				(SELECT array_agg(ARRAY[a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_told(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
 					cpis.report_percent(l.within_day, l.notices)] ORDER BY a.n) FROM authority a LEFT JOIN lag l ON l.local_authority = a.local_authority WHERE a.n <= 25))
-			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other authorities: ' || cpis.report_number(sum(a.notices)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
+			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other authorities: ' || cpis.report_told(cpis.told(sum(a.exact)::bigint)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, whole months: notices of accesses, and of corrections and numbers that change. Lag is from the event to the acknowledgement of its notice.')
 		|| cpis.report_section('lag', 'How long notices waited',
-			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a ' || min(m.unit)) FROM month m)
-				|| (SELECT cpis.report_chart('Mean lag of notices acknowledged, in hours', array_agg(m.label ORDER BY m.month), array_agg(round(extract(epoch FROM m.mean_lag) / 3600, 1) ORDER BY m.month), 'hours', false) FROM month m) || '</div>', '')
+			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a ' || min(m.unit),
+					(SELECT cpis.report_told(cpis.told(COALESCE(sum(n.notices), 0)::bigint)) FROM notice n)) FROM month m)
+				|| (SELECT cpis.report_chart('Mean lag of notices acknowledged, in hours', array_agg(m.label ORDER BY m.month), array_agg(round(extract(epoch FROM m.mean_lag) / 3600, 1) ORDER BY m.month), 'hours') FROM month m) || '</div>', '')
 			|| cpis.report_table('Notices over time', ARRAY['Month or year', 'Sent', 'Acknowledged', 'Mean lag', 'Longest lag', 'Within an hour', 'Within 24 hours'],
-				(SELECT array_agg(ARRAY[m.label, cpis.report_number(m.sent), cpis.report_number(COALESCE(m.notices, 0)), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
+				(SELECT array_agg(ARRAY[m.label, cpis.report_told(m.sent), cpis.report_told(m.notices), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
 					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)] ORDER BY m.month) FROM month m))
 			|| (SELECT '<p>' || CASE WHEN count(*) = 0 THEN 'No authority has notices that have waited for more than a day.'
 				ELSE cpis.report_number(count(*)) || ' authorities have notices that have waited for more than a day now, the oldest for ' || cpis.report_lag(max(e.lag)) || '.' END || '</p>' FROM cpis_notification_escalation e),
@@ -273,9 +293,9 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('attendance', 'Children seen in several places',
 		COALESCE((SELECT cpis.report_table('Children with a plan who were seen in ' || to_char(max(a.month)::timestamp, 'FMMonth YYYY'), ARRAY['Seen in', 'Organisations', 'Authorities notified', 'Children'],
 				array_agg(ARRAY[CASE a.care_settings WHEN 1 THEN '1 care setting' WHEN 3 THEN '3 or more care settings' ELSE a.care_settings || ' care settings' END, CASE a.organisations WHEN 3 THEN '3 or more' ELSE a.organisations::text END,
-					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_children(a.children)] ORDER BY a.care_settings, a.organisations, a.local_authorities))
+					CASE a.local_authorities WHEN 2 THEN '2 or more' ELSE a.local_authorities::text END, cpis.report_told(a.children)] ORDER BY a.care_settings, a.organisations, a.local_authorities))
 			FROM attendance a WHERE a.month = (SELECT max(m.month) FROM attendance m) HAVING count(*) > 0), '<p>Nobody was seen in this period.</p>'),
-		'cpis.analyst_attendance (guidance section 4.2), the last month, whole, of the period in which anybody was seen. Numbers are rounded to 5.');
+		'cpis.analyst_attendance (guidance section 4.2), the last month, whole, of the period in which anybody was seen.');
 END;
 COMMENT ON FUNCTION cpis.report_attendance(date, date) IS 'section of the report: children seen in several settings, organisations or authorities';
 
@@ -352,7 +372,7 @@ BEGIN ATOMIC
 	SELECT cpis.report_section('unusual', 'Unusual access',
 		COALESCE((SELECT cpis.report_table('Unusual accesses of the 31 days before ' || cpis.report_day(max(c.day)), ARRAY['What', 'Cases', 'Healthcare workers'],
 			array_agg(ARRAY[CASE c.kind WHEN 'bulk' THEN 'More than 30 people within an hour' WHEN 'misses' THEN 'Quick series of numbers without a plan' WHEN 'hours' THEN 'At an hour unusual for the worker' ELSE 'Children of an authority unusual for the organisation' END,
-				cpis.report_number(c.cases), cpis.report_number(c.workers)] ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They were not counted in this period: that is done once a week, and once the trail is summarised.</p>'),
+				cpis.report_told(cpis.told(c.cases)), cpis.report_told(cpis.told(c.workers))] ORDER BY c.kind)) FROM counted c HAVING count(*) > 0), '<p>They were not counted in this period: that is done once a week, and once the trail is summarised.</p>'),
 		'cpis.analyst_unusual. None of them is proof of anything; a steward looks at them in cpis.unusual_bulk and so on.');
 END;
 COMMENT ON FUNCTION cpis.report_unusual(date, date) IS 'section of the report: how many unusual accesses there were';
@@ -428,7 +448,7 @@ BEGIN
 	period := cpis.report_day(from_date) || ' to ' || cpis.report_day(to_date);
 	RETURN concat('<!DOCTYPE html>', E'\n', '<html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>CP-IS report, ', period, '</title><style>',
 		cpis.report_style(), '</style></head>', E'\n', '<body><a class="skip" href="#main">Skip to the figures</a><header><h1>Child Protection - Information Sharing</h1><p>', period, ', days of England. Made on ',
-		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named.</p><nav aria-label="Sections"><ul>',
+		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named. Numbers of children, accesses and notices are rounded to 5, each by itself, so that they do not quite add up; 1 to 7 is not said closer, nor is a lag or a share of so few.</p><nav aria-label="Sections"><ul>',
 		(SELECT string_agg('<li><a href="#' || sections[n][1] || '">' || sections[n][2] || '</a></li>', '' ORDER BY n) FROM generate_subscripts(sections, 1) AS n),
 		'</ul></nav></header>', E'\n', '<main id="main">',
 		cpis.report_headlines(from_date, to_date), cpis.report_accesses(from_date, to_date), cpis.report_notices(from_date, to_date), cpis.report_attendance(from_date, to_date),

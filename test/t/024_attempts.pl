@@ -69,7 +69,7 @@ my %may_call = (
 	authority => [qw(cpis_submission_open cpis_submission_apply cpis_submission_answer cpis_plan_put cpis_plan_end cpis_notifications cpis_notifications_acknowledge),
 		map { "cpis.authority_$_" } qw(plans submissions submission_records notifications accesses) ],
 	analyst => [ qw(cpis.event_person cpis.event_worker cpis.organisation_is_known cpis.care_setting_is_known cpis.attendance_open cpis.told cpis.register_count cpis.ledger_status cpis.notification_escalation cpis.stat_notification cpis.stat_retention cpis_report cpis.html),
-		map { "cpis.report_$_" } qw(number children percent day lag cell table bar chart section steps access settings organisations headlines accesses notices attendance submissions implementation retention ledger unusual style) ],
+		map { "cpis.report_$_" } qw(number told percent day lag cell table bar chart section steps access settings organisations headlines accesses notices attendance submissions implementation retention ledger unusual style) ],
 	steward => [ qw(cpis_hold_place cpis_hold_release cpis.record_read cpis_pseudonym cpis_fhir_audit_event cpis.is_device), @fhir ]);
 
 # Attempts of one role: statement, and what it comes to: an SQLSTATE; '' for an answer without an

@@ -1,6 +1,7 @@
 # cpis_report() in a real browser: it renders at all widths, light, dark and in print, with nothing on
 # the console, nothing fetched, nothing overlapping or cut off, and nothing found by axe.  Its numbers
-# are those of the views, and what stands in the database stays text.
+# are those of the views, no small one of people, accesses or notices is said, and what stands in the
+# database stays text.
 
 use strict;
 use warnings;
@@ -54,7 +55,8 @@ sub check_page
 	return;
 }
 
-answer('CREATE ROLE counts LOGIN IN ROLE cpis_analyst');
+answer(q{CREATE ROLE counts LOGIN IN ROLE cpis_analyst;
+	CREATE FUNCTION said(n bigint) RETURNS text LANGUAGE sql AS $$SELECT CASE WHEN n BETWEEN 1 AND 7 THEN '1 to 7' ELSE to_char(5 * round(n / 5.0), 'FM999,990') END$$});
 check_page(report('2025-01-01', '2026-01-05'), 'nothing has happened yet');
 
 my @settings = split /\n/, answer('SELECT code FROM cpis.care_setting ORDER BY code');
@@ -68,12 +70,16 @@ answer(qq{
 	INSERT INTO cpis.group_member SELECT organisation, 'clinical', 'Name of a member' FROM cpis.provider;
 	INSERT INTO cpis.escalation (organisation, accountable_officer, reason) VALUES ('R01', 'Name of an officer', 'late');
 	SELECT count(cpis_provider_setting_set(organisation, 'camhs', 'integrated', '2026-01-01', '2026-01-02')) FROM cpis.provider;
+	INSERT INTO cpis.organisation VALUES ('RFW', 'A SMALL TRUST');
+	INSERT INTO cpis.local_authority VALUES ('E06000003', 'Few', NULL, '01632 960005');
+	INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) VALUES (nhs_number_synthetic(6000), 'child_protection', 'E06000003', '2026-01-01');
 });
 foreach my $month (1 .. 3)
 {
 	set_clock("2026-0$month-06 10:00:00");
 	answer("SELECT count(*) FROM generate_series(1, 400) n, LATERAL cpis_lookup(nhs_number_synthetic((n % 90 * $month)::integer + 950), 'Name of a worker', 'R' || lpad((1 + n % 30)::text, 2, '0'), (ARRAY['" . join("','", @settings) . "'])[1 + n % 16], notify => n % 7 > 0)");
 	$node->psql('postgres', "SELECT * FROM cpis_lookup(nhs_number_synthetic(1), 'Name of a worker', 'NOPE', 'camhs')");
+	answer("SELECT count(*) FROM cpis_lookup(nhs_number_synthetic(6000), 'Name of a worker', 'RFW', 'camhs')");
 	set_clock("2026-0$month-07 " . (10 + $month) . ':00:00');
 	answer("SELECT cpis_notifications_acknowledge(local_authority, max(notification_no)) FROM cpis.notification GROUP BY local_authority");
 	answer("SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2026-01-02'); SELECT cpis_plan_put('E06000001', nhs_number_synthetic(3000 + $month), 'looked_after', '2027-02-02')");
@@ -97,7 +103,7 @@ check_page(answer(q{
 	SELECT '<!DOCTYPE html><html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Wide</title><style>' || cpis.report_style() || '</style></head><body><main><h1>Wide</h1>'
 		|| cpis.report_table('A caption that is longer than the page is wide, on most telephones', ARRAY['Care setting'] || month.labels || ARRAY['Total'],
 			(SELECT array_agg(ARRAY['Child and adolescent mental health services'] || array_fill('888,888'::text, ARRAY[13]) || ARRAY['88,888,888']) FROM generate_series(1, 16)))
-		|| '<div class="charts">' || cpis.report_chart('Child and adolescent mental health services', month.labels, array_fill(88888888::numeric, ARRAY[13]), 'a month') || '</div></main></body></html>'
+		|| '<div class="charts">' || cpis.report_chart('Child and adolescent mental health services', month.labels, array_fill(88888888::numeric, ARRAY[13]), 'a month', '1,155,555,544') || '</div></main></body></html>'
 	FROM (SELECT array_agg(to_char(date '2026-01-01' + n * interval '1 month', 'Mon YYYY') ORDER BY n) AS labels FROM generate_series(0, 12) AS n) AS month}), 'a wide table');
 check_page(report('2025-03-01', '2026-03-07'), 'thirteen months');
 
@@ -106,8 +112,8 @@ foreach (
 	[ '2026-01-07', '2026-03-05' ], [ '2026-01-06', '2026-03-05' ], [ '2026-01-07', '2026-03-06' ], [ '2026-01-01', '2026-02-28' ], [ '2025-12-31', '2026-03-31' ], [ '2026-02-06', '2026-02-06' ], [ '2026-02-07', '2026-03-05' ])
 {
 	my ($from, $to) = @$_;
-	my $number = answer("SELECT to_char((SELECT count(*) FROM cpis.audit_event WHERE action IN ('lookup', 'flag') AND outcome <> 'refused'
-		AND (recorded_at AT TIME ZONE 'Europe/London')::date BETWEEN '$from' AND '$to'), 'FM999,990')");
+	my $number = answer("SELECT said((SELECT count(*) FROM cpis.audit_event WHERE action IN ('lookup', 'flag') AND outcome <> 'refused'
+		AND (recorded_at AT TIME ZONE 'Europe/London')::date BETWEEN '$from' AND '$to'))");
 	like(report($from, $to), qr/Accesses answered<\/dt><dd><strong>\Q$number\E<\/strong>/, "$from to $to: $number");
 }
 
@@ -115,7 +121,7 @@ foreach (
 sub says
 {
 	my ($what, $sql) = @_;
-	my $number = answer("SELECT to_char((SELECT $sql), 'FM999,999')");
+	my $number = answer("SELECT said((SELECT $sql))");
 	like($page, qr/\Q$what\E<\/dt><dd><strong>\Q$number\E<\/strong>/, "$what: $number");
 	return;
 }
@@ -132,21 +138,39 @@ sub cell
 	return $cells =~ /data-label="\Q$column\E">(.*?)</ ? $1 : 'no cell';
 }
 my $of_march = "date_trunc('month', recorded_at AT TIME ZONE 'Europe/London') = '2026-03-01'";
-is(cell('authorities', 'Two (E06000002)', 'Notices'), answer("SELECT to_char(count(*), 'FM999,999') FROM cpis.notification WHERE local_authority = 'E06000002'"), 'notices of an authority');
+is(cell('authorities', 'Two (E06000002)', 'Notices'), answer("SELECT said(count(*)) FROM cpis.notification WHERE local_authority = 'E06000002'"), 'notices of an authority');
 is(cell('authorities', 'Two (E06000002)', 'Mean lag'), answer("SELECT cpis.report_lag(sum(notices * mean_lag) / sum(notices)) FROM cpis.analyst_acknowledgement WHERE local_authority = 'E06000002'"), 'and how long they waited');
-is(cell('lag', 'Mar 2026', 'Sent'), answer("SELECT count(*) FROM cpis.notification JOIN cpis.audit_event USING (event_id) WHERE $of_march"), 'notices of a month');
-is(cell('lag', 'Mar 2026', 'Acknowledged'), answer("SELECT sum(notices) FROM cpis.analyst_acknowledgement WHERE month = '2026-03-01'"), 'those that were acknowledged in it');
+is(cell('lag', 'Mar 2026', 'Sent'), answer("SELECT said(count(*)) FROM cpis.notification JOIN cpis.audit_event USING (event_id) WHERE $of_march"), 'notices of a month');
+is(cell('lag', 'Mar 2026', 'Acknowledged'), answer("SELECT said(sum(notices)::bigint) FROM cpis.analyst_acknowledgement WHERE month = '2026-03-01'"), 'those that were acknowledged in it');
 cmp_ok(answer('SELECT count(*) FROM cpis.notification n JOIN cpis.audit_event e USING (event_id) WHERE e.action <> \'lookup\''), '>', 0, 'some are not of accesses');
 is(cell('headlines', 'Unborn child subject to a child protection plan', 'Children'), '0', 'plans that are to come do not run');
 is(cell('headlines', 'Child protection plan', 'Children'), '1,000', 'others do');
-is(cell('attendance', '3 or more care settings', 'Children'), answer("SELECT cpis.report_children(children) FROM cpis.analyst_attendance WHERE month = '2026-03-01'"), 'children who were seen');
+is(cell('attendance', '3 or more care settings', 'Children'), answer("SELECT cpis.report_told(children) FROM cpis.analyst_attendance WHERE month = '2026-03-01' AND care_settings = 3"), 'children who were seen');
 like($page, qr/aria-label="Mean lag of notices acknowledged, in hours: at most [\d.]+ hours in one column/, 'lags are not added up');
 like($page, qr/Looked after child<\/th><td[^>]*><svg [^>]*>(?:<rect class="track"[^>]*\/>)<rect class="fill" width="0\.0"[^>]*\/><\/svg><\/td><td[^>]*>1 to 7</, 'a number that is not told has no bar');
+like($page, qr/of the guidance; a child with plans of two kinds counts for both; kinds with 1 to 7 children are left out</, 'nor is it in the sum');
+
+# No small number of accesses or notices is said, and none follows from others: all are rounded.
+is(cell('authorities', 'Few (E06000003)', $_->[0]), $_->[1], "few notices of an authority: $_->[0]") foreach [ 'Notices', '1 to 7' ], [ 'Mean lag', '–' ], [ 'Longest lag', '–' ], [ 'Within 24 hours', '–' ];
+like($page, qr/<p>[67] other organisations: (?:\d*[05]|1 to 7) accesses\.<\/p>/, 'the sum of those beyond the 25');
+like(answer("SELECT cpis.report_chart('Few', ARRAY['a', 'b'], ARRAY[NULL, 0], 'a day', cpis.report_told(NULL))"), qr/^(?!.*height="(?!0\.0)[^"]*"\/><rect).*"Few: 1 to 7 in all, at most 1 to 7 a day in one column, a to b".*>1 to 7 a day</, 'a chart of nothing that is told');
+my $rounded = qr/0|[\d,]*[05]|1 to 7/;
+foreach ($page, report('2026-03-06', '2026-03-06'), report('2026-01-06', '2026-01-06'), report('2016-12-01', '2026-12-31'))
+{
+	my %section = /<h2 id="(\w+)">(.*?)<\/section>/gs;
+	my @counts = map { $section{$_} =~ /data-label="(?!Guidance|(?:Mean|Longest) lag|Within|Organisations|Authorities notified)[^"]*">([^<]*)</g } qw(headlines accesses organisations authorities lag attendance unusual);
+	push @counts, $section{headlines} =~ /<strong>([^<]*)</g;
+	push @counts, map { $section{$_} =~ /aria-label="[^"]*: ([^" ]+(?: to 7)?) in all, at most ([^" ]+(?: to 7)?) a (?:day|month|year) in one column/g } qw(accesses lag);
+	cmp_ok(scalar @counts, '>', 20, 'numbers are found');
+	is_deeply([ grep { !/^(?:$rounded)$/ } @counts ], [], 'and rounded');
+	is(scalar(() = /<svg [^>]*><rect class="track"[^>]*><rect class="fill" width="(?!0\.0")[^"]*" height="10"\/><\/svg><\/td><td[^>]*>1 to 7</g), 0, 'nothing that is not told has a bar');
+}
+like(report('2026-01-07', '2026-02-05'), qr/Accesses answered<\/dt><dd><strong>0</, 'none is none');
 like(report('2027-01-01', '2027-12-31'), qr/They were not counted in this period/, 'nothing is shown of another time');
 cmp_ok(length report('1948-07-05', '2048-07-04'), '<', 500_000, 'size of a hundred years');
 like($page, qr/<dt>Events<\/dt><dd>\Q@{[ answer("SELECT to_char($size, 'FM999,999')") ]}\E<\/dd>/, 'the ledger');
 like($page, qr/Letter of agreement returned<\/th><td[^>]*class="bar">.*?<\/td><td[^>]*>30<\/td><td[^>]*>30<\/td>/, 'implementation');
-like($page, qr/More than 30 people within an hour<\/th><td[^>]*>@{[ answer("SELECT cases FROM cpis.analyst_unusual WHERE kind = 'bulk' AND day = '2026-03-07'") ]}<\/td>/, 'unusual accesses');
+like($page, qr/More than 30 people within an hour<\/th><td[^>]*>@{[ answer("SELECT said(cases) FROM cpis.analyst_unusual WHERE kind = 'bulk' AND day = '2026-03-07'") ]}<\/td>/, 'unusual accesses');
 unlike($page, qr/Name of a (?:worker|champion|member|officer)/, 'nobody is named');
 unlike($page, qr/\b999\s?\d{3}\s?\d{4}\b/, 'no NHS number');
 unlike($page, qr/<(?:script|img|link|iframe|object)|<[^>]*\s(?:src|on\w+)=|href="(?!#)|url\(|\@import/, 'nothing that could be fetched or run');
