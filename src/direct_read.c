@@ -149,8 +149,8 @@ has_watched_parent(PlannedStmt *statement, int index)
 }
 
 /*
- * May a rewrite rule of this relation, which is no view, have added to the statement?  What it reads
- * is read as the relation's owner, like what a view reads.
+ * May a rewrite rule of this table have added to the statement?  What it reads is read as the
+ * table's owner, like what a view reads.
  */
 static bool
 has_rules(Oid oid)
@@ -175,7 +175,7 @@ note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index
 	int			what = Watched(RelationRelationId, entry->relid, name);
 	Oid			whose = InvalidOid;
 
-	if (entry->relkind != RELKIND_VIEW && has_rules(entry->relid))
+	if (entry->relkind != RELKIND_VIEW && entry->relkind != RELKIND_MATVIEW && has_rules(entry->relid))
 		reads->directly = true;
 	if ((what & WATCHED_VIEW) != 0)
 		reads->views = true;
