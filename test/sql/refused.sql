@@ -4,11 +4,11 @@
 SET client_min_messages = warning;
 CREATE EXTENSION pgtap;
 SELECT no_plan();
-INSERT INTO cpis.local_authority VALUES ('E06000091', 'Refused', NULL, '01632 960091');
+INSERT INTO cpis.local_authority VALUES ('E06000093', 'Refused', NULL, '01632 960093');
 INSERT INTO cpis.organisation VALUES ('RRA', 'REFUSED TRUST A'), ('RRB', 'REFUSED TRUST B');
-INSERT INTO cpis.provider VALUES ('RRA', 'E06000091', NULL);
-CREATE FUNCTION child(n integer) RETURNS nhs_number LANGUAGE sql AS 'SELECT nhs_number_synthetic(91000 + n)';
-INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) SELECT child(1), 'child_protection', 'E06000091', date '2020-01-01' + n FROM generate_series(1, 65) n;
+INSERT INTO cpis.provider VALUES ('RRA', 'E06000093', NULL);
+CREATE FUNCTION child(n integer) RETURNS nhs_number LANGUAGE sql AS 'SELECT nhs_number_synthetic(93000 + n)';
+INSERT INTO cpis.plan (nhs_number, plan_type, local_authority, start_date) SELECT child(1), 'child_protection', 'E06000093', date '2020-01-01' + n FROM generate_series(1, 65) n;
 CREATE ROLE refused_app IN ROLE cpis_clinical;
 CREATE ROLE refused_both IN ROLE cpis_clinical, cpis_steward;
 CREATE ROLE refused_analyst IN ROLE cpis_analyst;
@@ -65,16 +65,16 @@ SELECT results_eq(format('SELECT seen(''refused_steward'', ''SELECT concat_ws(''
 -- What is added to a reason changes nothing, and nothing but a refused look-up is without them.
 SELECT is(concat_ws(' ', cpis.organisation_is_known(outcome, detail), cpis.care_setting_is_known(outcome, detail)), known, concat_ws(', ', outcome, detail)) FROM (VALUES
 	('refused', 'unknown organisation; author: device', 'f f'), ('refused', 'unknown care setting; author: device', 't f'), ('refused', 'too many plans; author: device', 't t'),
-	('found', NULL, 't t'), ('not_found', 'author: device', 't t'), ('done', 'not entitled', 't t'), ('refused', NULL, 't t'), ('refused', 'not entitled to act for local authority E06000091', 't t')) AS v (outcome, detail, known);
+	('found', NULL, 't t'), ('not_found', 'author: device', 't t'), ('done', 'not entitled', 't t'), ('refused', NULL, 't t'), ('refused', 'not entitled to act for local authority E06000093', 't t')) AS v (outcome, detail, known);
 
 DROP FUNCTION refusal, seen;
 SELECT count(cpis_scope_revoke(role_name, organisation, local_authority)) AS revoked, (SELECT cpis_provider_setting_remove('RRA', 'maternity') > 0) AS removed FROM cpis.role_scope WHERE role_name LIKE 'refused%';
 ALTER TABLE cpis.plan DISABLE TRIGGER guard;
-DELETE FROM cpis.plan WHERE local_authority = 'E06000091';
+DELETE FROM cpis.plan WHERE local_authority = 'E06000093';
 ALTER TABLE cpis.plan ENABLE ALWAYS TRIGGER guard;
 DROP FUNCTION child;
 DELETE FROM cpis.provider WHERE organisation = 'RRA';
 DELETE FROM cpis.organisation WHERE code LIKE 'RR_';
-DELETE FROM cpis.local_authority WHERE code = 'E06000091';
+DELETE FROM cpis.local_authority WHERE code = 'E06000093';
 DROP ROLE refused_app, refused_both, refused_analyst, refused_steward;
 DROP EXTENSION pgtap;
