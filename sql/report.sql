@@ -172,7 +172,7 @@ BEGIN ATOMIC
 			cpis.report_percent(sum(r.children), 120000) || ' of the 120,000 in England of the guidance; a child with plans of two kinds counts for both'
 				|| CASE WHEN bool_or(r.children IS NULL) THEN '; kinds with 1 to 7 children are left out' ELSE '' END
 		FROM register r
-		UNION ALL SELECT 2, 'Accesses answered', cpis.report_told(a.answered), 'by ' || cpis.report_number(a.organisations) || ' organisations' FROM access a
+		UNION ALL SELECT 2, 'Accesses answered', cpis.report_told(a.answered), 'by ' || cpis.report_number(a.organisations) || CASE a.organisations WHEN 1 THEN ' organisation' ELSE ' organisations' END FROM access a
 		UNION ALL SELECT 3, 'Accesses that found a plan', cpis.report_told(a.found), cpis.report_percent(a.found, a.answered) || ' of those answered' FROM access a
 		UNION ALL SELECT 4, 'Look-ups without a notice', cpis.report_told(a.silent), 'silent reads, ' || cpis.report_percent(a.silent, a.answered) || ' of accesses answered' FROM access a
 		UNION ALL SELECT 5, 'Accesses refused', cpis.report_told(a.refused), 'recorded, and nothing disclosed' FROM access a
