@@ -12,7 +12,6 @@ use File::Path qw(make_path);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 # Long enough not to be seen by tests that end the wait by other means.
 my $node = new_server('main', conf => "cpis.record_timeout = '150s'\ncpis.writer_idle_timeout = '1h'\n");
@@ -481,12 +480,7 @@ subtest 'no NHS number in the server log: library preloaded, errors of every kin
 	$node->poll_query_until('postgres', "SELECT count(*) = 1 $query");
 	kill 'SEGV', $node->safe_psql('postgres', "SELECT pid $query");
 	finish_sql($run);
-	# poll_query_until would die of a psql that cannot connect.
-	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
-	{
-		last if run_sql($node, 'SELECT 1')->{out} eq '1';
-		usleep(100_000);
-	}
+	wait_for_server($node);
 
 	# What was written last is there once the collector has ended.
 	$node->stop;

@@ -24,7 +24,7 @@ sub check_received
 	my ($name, @clients) = @_;
 	waitpid($_->{pid}, 0) for @clients;
 	$node->start unless -e $node->data_dir . '/postmaster.pid';
-	$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'server does not come back';
+	wait_for_server($node);
 
 	my ($received, $lost, $errors) = received_and_lost($node, @clients);
 	note "$name: $received received, $lost lost";

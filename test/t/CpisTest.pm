@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 our @EXPORT = qw(new_server make_register give_scope record_scope lookup_sql events event_ids
-  start_sql finish_sql run_sql stat force_parallel postmaster children kill_everything bury trail_is_whole);
+  start_sql finish_sql run_sql wait_for_server stat force_parallel postmaster children kill_everything bury trail_is_whole);
 
 # A started server with the extension and a register in database postgres.
 # Options: conf (text appended to postgresql.conf), init (arguments of init()).
@@ -137,6 +137,19 @@ sub finish_sql
 sub run_sql
 {
 	return finish_sql(start_sql(@_));
+}
+
+# Wait until a server that crashed answers again.  poll_query_until would die of a psql that
+# ends, unconnected, before the query is written to it.
+sub wait_for_server
+{
+	my ($node) = @_;
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if run_sql($node, 'SELECT 1')->{out} eq '1';
+		usleep(100_000);
+	}
+	die 'server does not come back';
 }
 
 # One column of cpis_stat, or an expression over them.

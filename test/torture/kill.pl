@@ -45,7 +45,7 @@ for my $round (1 .. rounds(100))
 		$node->start;
 	}
 	finish_sql($checkpoint) if $checkpoint;
-	$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'server does not come back';
+	wait_for_server($node);
 	judge($node, "round $round, $name", '57P0[123]', @clients);
 	trail_is_whole($node, 'the trail is whole') if $round % 20 == 0;
 }
