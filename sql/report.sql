@@ -29,10 +29,12 @@ CREATE FUNCTION cpis.report_told(n bigint) RETURNS text
 	RETURN CASE WHEN n IS NULL THEN '1 to 7' ELSE cpis.report_number(n) END;
 COMMENT ON FUNCTION cpis.report_told(bigint) IS 'what cpis.told() tells of a number, in words';
 
+-- Both are rounded to 5: of 100 a share is right to about 5 per cent, of 5,000 to a tenth.
 CREATE FUNCTION cpis.report_percent(part numeric, whole numeric) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
-	RETURN COALESCE(CASE WHEN whole > 0 THEN to_char(100 * part / whole, 'FM999,999,999,999,999,999,999,990.0') || ' %' END, '–');
-COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent; not where either is not told';
+	RETURN COALESCE(CASE WHEN whole >= 100 THEN
+		to_char(100 * part / whole, CASE WHEN whole >= 5000 THEN 'FM999,999,999,999,999,999,999,990.0' ELSE 'FM999,999,999,999,999,999,999,990' END) || ' %' END, '–');
+COMMENT ON FUNCTION cpis.report_percent(numeric, numeric) IS 'a part of a whole in per cent, with tenths from 5,000; – where either is not told, or the whole is less than 100';
 
 CREATE FUNCTION cpis.report_day(day date) RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
@@ -448,7 +450,7 @@ BEGIN
 	period := cpis.report_day(from_date) || ' to ' || cpis.report_day(to_date);
 	RETURN concat('<!DOCTYPE html>', E'\n', '<html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>CP-IS report, ', period, '</title><style>',
 		cpis.report_style(), '</style></head>', E'\n', '<body><a class="skip" href="#main">Skip to the figures</a><header><h1>Child Protection - Information Sharing</h1><p>', period, ', days of England. Made on ',
-		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named. Numbers of children, accesses and notices are rounded to 5, each by itself, so that they do not quite add up; 1 to 7 is not said closer, nor is a lag or a share of so few.</p><nav aria-label="Sections"><ul>',
+		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named. Numbers of children, accesses and notices are rounded to 5, each by itself, so that they do not quite add up; 1 to 7 is not said closer, nor is a lag of so few, or a share of fewer than 100.</p><nav aria-label="Sections"><ul>',
 		(SELECT string_agg('<li><a href="#' || sections[n][1] || '">' || sections[n][2] || '</a></li>', '' ORDER BY n) FROM generate_subscripts(sections, 1) AS n),
 		'</ul></nav></header>', E'\n', '<main id="main">',
 		cpis.report_headlines(from_date, to_date), cpis.report_accesses(from_date, to_date), cpis.report_notices(from_date, to_date), cpis.report_attendance(from_date, to_date),

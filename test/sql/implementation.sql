@@ -137,7 +137,7 @@ SELECT is(array_agg(concat_ws(' ', step, :'today'::date - escalated_on) ORDER BY
 SELECT is(agreements_returned, 0::bigint, 'none has returned it') FROM cpis.implementation_by_authority WHERE local_authority IS NULL;
 ROLLBACK;
 -- Numbers of the report are shown whatever they are.
-SELECT is(cpis.report_percent(part, whole), shown, shown) FROM (VALUES (1, 3, '33.3 %'), (0, 5, '0.0 %'), (1000, 100, '1,000.0 %'), (9223372036854775807, 1, '922,337,203,685,477,580,700.0 %'), (1, 0, '–')) AS v (part, whole, shown);
+SELECT is(cpis.report_percent(part, whole), shown, shown) FROM (VALUES (1, 0, '–'), (95, 95, '–'), (35, 100, '35 %'), (0, 100, '0 %'), (NULL, 100, '–'), (1665, 4995, '33 %'), (1665, 5000, '33.3 %'), (9223372036854775807, 100, '9,223,372,036,854,775,807 %')) AS v (part, whole, shown);
 SELECT is(cpis.report_lag(lag::interval), shown, shown) FROM (VALUES ('30 min', '30 min'), ('90 min', '1.5 h'), ('3 days', '3.0 days'), ('2000000 days', '2,000,000.0 days'), ('178000000 years', '65,014,500,000.0 days')) AS v (lag, shown);
 
 -- Who runs the implementation needs no more than README says.
