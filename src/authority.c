@@ -23,8 +23,9 @@ static void
 refuse(const char *local_authority, const char *action)
 {
 	AuditEvent	event;
+	bool		recorded = !RecoveryInProgress();
 
-	if (!RecoveryInProgress())
+	if (recorded)
 	{
 		AuditEventInit(&event, action);
 		strlcpy(event.outcome, "refused", sizeof(event.outcome));
@@ -34,6 +35,7 @@ refuse(const char *local_authority, const char *action)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to act for the local authority"),
+			 recorded ? errdetail("The refusal is recorded in the audit trail.") : 0,
 			 errhint("The role must be a member of cpis_local_authority, and have been given the authority by cpis_scope_grant().")));
 }
 

@@ -79,6 +79,7 @@ sub is_without_gaps
 }
 
 is(join(' ', ask($primary, lookup_sql(2, 'before the backup'))), "0\n ", 'primary looks up');
+$primary->safe_psql('postgres', 'CREATE ROLE another LOGIN IN ROLE cpis_local_authority');
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
@@ -128,6 +129,9 @@ subtest 'hot standby: error at once, not recorded' => sub {
 	is($standby->safe_psql('postgres', 'SELECT cardinality(cpis_inclusion_proof(0)) > 0'), 't', 'and events be proved');
 	like(($standby->psql('postgres', 'SELECT cpis_checkpoint()'))[2], qr/cannot execute cpis_checkpoint\(\) during recovery/,
 		'but no checkpoint be made');
+	my $refused = ($standby->psql('postgres', "SELECT * FROM cpis_notifications('E06000001')", extra_params => [ '-U', 'another' ]))[2];
+	like($refused, qr/permission denied to act for the local authority/, 'who may not act for an authority may not there');
+	unlike($refused, qr/recorded/, 'and is not told that this is recorded');
 	is(next_event($standby), $events, 'nothing is recorded there');
 	is($standby->safe_psql('postgres',
 			q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'cpis writer'}),

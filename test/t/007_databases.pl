@@ -151,7 +151,7 @@ subtest 'databases: a session that is connected looks up where no new one may co
 	new_database('closed');
 	my $session = session('closed', 'clinician');
 	$node->safe_psql('postgres', 'ALTER DATABASE closed WITH ALLOW_CONNECTIONS false CONNECTION LIMIT 0');
-	isnt($node->psql('closed', 'SELECT 1'), 0, 'nobody may connect');
+	like(run_sql($node, 'SELECT 1', database => 'closed')->{err}, qr/not currently accepting connections/, 'nobody may connect');
 	is($session->query(lookup_sql(2, 'closed')), 0, 'the look-up succeeds');
 	$session->quit;
 };
@@ -257,6 +257,32 @@ subtest 'databases: DROP EXTENSION' => sub {
 
 	unlike(slurp_file($node->logfile), qr/was terminated by signal|PANIC/, 'no process has crashed');
 	is(ask('postgres', lookup_sql(2, 'other')), 0, 'look-ups in another database work');
+};
+
+# DROP EXTENSION locks what it drops one after the other, the extension first: what holds it up at the next
+# leaves the tables to look-ups.
+subtest 'databases: the extension is dropped and made again while a writer begins' => sub {
+	new_database('replaced');
+	my $holder = session('replaced', $superuser);
+	$holder->query_safe('BEGIN; COMMENT ON TYPE nhs_number IS NULL');
+	my $drop = start_sql($node, 'SET cpis.allow_drop = on; BEGIN; DROP EXTENSION cpis; CREATE EXTENSION cpis; COMMIT',
+		user => $superuser, database => 'replaced', application_name => 'drop');
+	my $waits = sub {
+		my ($who) = @_;
+		$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'replaced' AND wait_event_type = 'Lock' AND $who")
+			or die "$who does not wait";
+	};
+	$waits->(q{application_name = 'drop'});
+	my $lookup = start_sql($node, lookup_sql(2, 'replaced'), database => 'replaced');
+	$waits->(q{backend_type = 'cpis writer'});
+	$holder->query_safe('ROLLBACK');
+	$holder->quit;
+	is(finish_sql($drop)->{err}, '', 'it is dropped, and made again');
+	is(finish_sql($lookup)->{out}, '', 'the look-up is not answered');
+	like($lookup->{err}, qr/access event could not be recorded\nDETAIL:  The writer of the audit trail reported: extension "cpis" has been replaced\./, 'and is told why');
+	is($node->safe_psql('replaced', 'SELECT count(*) FROM cpis.audit_event'), 0, 'where nothing is recorded');
+	like(ask('replaced', lookup_sql(2, 'again')), qr/not in the register/, 'whose trail begins anew: a look-up');
+	is($node->safe_psql('replaced', 'SELECT event_id, outcome, request_id FROM cpis.audit_event'), '0|refused|again', 'is recorded there');
 };
 
 subtest 'databases: two at once, library preloaded' => sub {

@@ -513,6 +513,12 @@ subtest 'attempts: a limit is for all sessions of the scope together' => sub {
 	is(answer(q{SELECT DISTINCT detail FROM cpis.audit_event WHERE request_id = 'limit' AND outcome = 'refused'}), 'too many look-ups within a minute', 'and why');
 };
 
+subtest 'attempts: for another authority' => sub {
+	my $run = run_sql($node, "SELECT * FROM cpis_notifications('E06000002')", user => 'authority');
+	like($run->{err}, qr/ERROR:  42501: permission denied to act for the local authority\nDETAIL:  The refusal is recorded in the audit trail\.\n/, 'it is said that this is recorded');
+	is(answer('SELECT outcome, session_role FROM cpis.audit_event ORDER BY event_id DESC LIMIT 1'), 'refused|authority', 'and it is');
+};
+
 # What the privileges of a role do not decide: event triggers are for superusers, and no role here
 # may replicate.
 subtest 'attempts: replication' => sub {
