@@ -67,7 +67,6 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#define QUEUE_MAGIC 0x43504953	/* "CPIS" */
 #define QUEUE_NAME "cpis queue 8"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
@@ -104,7 +103,6 @@ typedef struct QueueDatabase
 
 typedef struct Queue
 {
-	uint32		magic;
 	int			tranche;
 	int			nslots;
 	int			free_head;
@@ -162,7 +160,6 @@ queue_init(void *memory)
 		for (int c = 0; c < QUEUE_NCOUNTERS; c++)
 			pg_atomic_init_u64(&q->databases[i].counters[c], 0);
 	}
-	q->magic = QUEUE_MAGIC;
 }
 
 #ifdef CPIS_HAVE_NAMED_DSM
@@ -222,10 +219,8 @@ queue_attach(void)
 	else
 	{
 		segment = dsm_attach(control->handle);
-		if (segment == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("could not attach to the cpis queue")));
+		if (segment == NULL)	/* it is pinned */
+			elog(ERROR, "could not attach to the cpis queue");
 	}
 	dsm_pin_mapping(segment);
 	LWLockRelease(AddinShmemInitLock);
@@ -250,10 +245,6 @@ queue_ensure_attached(void)
 		return;
 
 	q = queue_attach();
-	if (q->magic != QUEUE_MAGIC)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("the cpis queue has an unknown layout")));
 	LWLockRegisterTranche(q->tranche, "cpis_queue");
 	before_shmem_exit(queue_at_exit, (Datum) 0);
 	queue = q;

@@ -687,5 +687,39 @@ subtest 'keys that are none, in a checkpoint, get into no event' => sub {
 		"added $kept", 'and an event of its key alone');
 };
 
+# OpenSSL as it is configured where only what a FIPS provider offers is to be used, and there is none.
+subtest 'no SHA-256 is to be had: nothing is recorded, and nothing disclosed' => sub {
+	my $server = new_server('no_hash');
+	append_to_file("$directory/openssl.cnf", <<'END');
+openssl_conf = init
+[init]
+providers = providers
+random = random
+alg_section = algorithms
+[providers]
+default = default_provider
+[default_provider]
+activate = 1
+[algorithms]
+default_properties = fips=yes
+[random]
+properties = -fips
+seed_properties = -fips
+END
+	{
+		local $ENV{OPENSSL_CONF} = "$directory/openssl.cnf";
+		$server->restart;
+	}
+	my $run = run_sql($server, lookup_sql(2, 'no hash'));
+	is($run->{out}, '', 'a look-up is not answered');
+	like($run->{err}, qr/access event could not be recorded\nDETAIL:  The writer of the audit trail reported: could not prepare SHA-256\./, 'and is told why');
+	like(($server->psql('postgres', 'SELECT * FROM cpis_audit_verify()'))[2], qr/could not prepare SHA-256/, 'nothing is verified, and that is no success');
+	$server->restart;
+	is($server->safe_psql('postgres', 'SELECT count(*) FROM cpis.audit_event'), '0', 'there is no event');
+	is(run_sql($server, lookup_sql(2, 'with it'))->{out}, '0', 'with SHA-256, look-ups work');
+	trail_is_whole($server, 'and the trail is whole');
+	$server->stop;
+};
+
 $node->stop;
 done_testing();
