@@ -150,7 +150,8 @@ OwnPlannerWithout(const char *method,...)
 }
 
 /*
- * Act as the owner of the table, with a search_path of our own.
+ * Act as the owner of the table, with a search_path of our own.  Nothing is compiled: that takes
+ * longer than what is run, and, before PostgreSQL 17, memory that the session does not get back.
  */
 void
 OwnAct(Oid table, OwnChangeAct act, void *context)
@@ -167,6 +168,7 @@ OwnAct(Oid table, OwnChangeAct act, void *context)
 		SetUserIdAndSecContext(actor, security_context | SECURITY_LOCAL_USERID_CHANGE);
 		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		act(context);
 	}
 	PG_FINALLY();

@@ -250,6 +250,13 @@ like($err, qr/permission denied for function cpis_summarise/, 'analysts do not s
 	. "\\! psql -XAtq -h " . $node->host . ' -p ' . $node->port . " -d postgres -c 'SELECT cpis_summarise()' > /dev/null\nSELECT cpis_summarise()");
 like($err, qr/duplicate key value violates unique constraint "summary_first_event_key"/, 'an older snapshot counts nothing twice');
 agree('after that');
+
+# A purge compiles nothing, whatever it costs.
+my $session = $node->background_psql('postgres');
+my $pid = $session->query_safe('SELECT pg_backend_pid()');
+$session->query_safe('SET client_min_messages = error; SET jit_above_cost = 0; CALL cpis_purge()');
+unlike(slurp_file("/proc/$pid/maps"), qr/llvmjit\.so/, 'purge, and summaries with it, do without JIT');
+$session->quit;
 is(answer('SELECT problem FROM cpis_audit_verify()'), '', 'the trail is whole');
 is(answer('SELECT problem FROM cpis_retention_reconcile() WHERE problem !~ \'role "clinician"\''), '', 'and everything agrees');
 done_testing();
