@@ -10,7 +10,7 @@
  * INVOKER: it shows who calls it nothing that those would not.
  *
  * The page goes to people who see no more than it.  So all its numbers of children, accesses and notices, sums
- * included, are told as cpis.told() tells them, each by itself, for from exact ones beside them those that are not said
+ * included, but for the size of the ledger, are told as cpis.told() tells them, each by itself, for from exact ones beside them those that are not said
  * would follow.  Shares, orders, lengths and lags are of what is told, too: a mean and a longest lag that agree would
  * say that there was one notice.  Functions take numbers that are told, or cpis.report_told() tells them.
  */
@@ -229,7 +229,7 @@ BEGIN ATOMIC
 			cpis.report_table('Accesses by organisation, the 25 with most', ARRAY['Organisation', 'Share of the most', 'Accesses'],
 				(SELECT array_agg(ARRAY[COALESCE(o.name || ' (' || p.organisation || ')', p.organisation, 'not known'), cpis.report_bar(p.accesses, (SELECT max(m.accesses) FROM place m)), cpis.report_told(p.accesses)] ORDER BY p.n)
 				 FROM place p LEFT JOIN cpis.report_organisations() o ON o.code = p.organisation WHERE p.n <= 25))
-			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other organisations: ' || cpis.report_told(cpis.told(sum(p.exact)::bigint)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
+			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || CASE count(*) WHEN 1 THEN ' other organisation: ' ELSE ' other organisations: ' END || cpis.report_told(cpis.told(sum(p.exact)::bigint)) || ' accesses.</p>' FROM place p WHERE p.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_access_day; all of them by month in cpis.analyst_access_month.');
 END;
 COMMENT ON FUNCTION cpis.report_accesses(date, date) IS 'sections of the report: accesses over time, and by organisation';
@@ -270,7 +270,7 @@ BEGIN ATOMIC
 			cpis.report_table('Notices by local authority, the 25 with most', ARRAY['Local authority', 'Share of the most', 'Notices', 'Mean lag', 'Longest lag', 'Within 24 hours'],
 				(SELECT array_agg(ARRAY[a.name, cpis.report_bar(a.notices, (SELECT max(m.notices) FROM authority m)), cpis.report_told(a.notices), cpis.report_lag(l.mean_lag), cpis.report_lag(l.longest_lag),
 					cpis.report_percent(l.within_day, l.notices)] ORDER BY a.n) FROM authority a LEFT JOIN lag l ON l.local_authority = a.local_authority WHERE a.n <= 25))
-			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || ' other authorities: ' || cpis.report_told(cpis.told(sum(a.exact)::bigint)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
+			|| COALESCE((SELECT '<p>' || cpis.report_number(count(*)) || CASE count(*) WHEN 1 THEN ' other authority: ' ELSE ' other authorities: ' END || cpis.report_told(cpis.told(sum(a.exact)::bigint)) || ' notices.</p>' FROM authority a WHERE a.n > 25 HAVING count(*) > 0), ''),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, whole months: notices of accesses, and of corrections and numbers that change. Lag is from the event to the acknowledgement of its notice.')
 		|| cpis.report_section('lag', 'How long notices waited',
 			COALESCE('<div class="charts">' || (SELECT cpis.report_chart('Notices sent', array_agg(m.label ORDER BY m.month), array_agg(m.sent ORDER BY m.month), 'a ' || min(m.unit),
@@ -280,7 +280,8 @@ BEGIN ATOMIC
 				(SELECT array_agg(ARRAY[m.label, cpis.report_told(m.sent), cpis.report_told(m.notices), cpis.report_lag(m.mean_lag), cpis.report_lag(m.longest_lag),
 					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)] ORDER BY m.month) FROM month m))
 			|| (SELECT '<p>' || CASE WHEN count(*) = 0 THEN 'No authority has notices that have waited for more than a day.'
-				ELSE cpis.report_number(count(*)) || ' authorities have notices that have waited for more than a day now, the oldest for ' || cpis.report_lag(max(e.lag)) || '.' END || '</p>' FROM cpis_notification_escalation e),
+				ELSE cpis.report_number(count(*)) || CASE count(*) WHEN 1 THEN ' authority has' ELSE ' authorities have' END || ' notices that have waited for more than a day now'
+					|| COALESCE(', the oldest of one that has more than 7 for ' || cpis.report_lag(max(e.lag) FILTER (WHERE cpis.told(e.unacknowledged) > 0)), '') || '.' END || '</p>' FROM cpis_notification_escalation e),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, cpis_notification_escalation.');
 END;
 COMMENT ON FUNCTION cpis.report_notices(date, date) IS 'sections of the report: notices by authority, and their lag';
@@ -450,7 +451,7 @@ BEGIN
 	period := cpis.report_day(from_date) || ' to ' || cpis.report_day(to_date);
 	RETURN concat('<!DOCTYPE html>', E'\n', '<html lang="en-GB"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>CP-IS report, ', period, '</title><style>',
 		cpis.report_style(), '</style></head>', E'\n', '<body><a class="skip" href="#main">Skip to the figures</a><header><h1>Child Protection - Information Sharing</h1><p>', period, ', days of England. Made on ',
-		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named. Numbers of children, accesses and notices are rounded to 5, each by itself, so that they do not quite add up; 1 to 7 is not said closer, nor is a lag of so few, or a share of fewer than 100.</p><nav aria-label="Sections"><ul>',
+		to_char(clock_timestamp() AT TIME ZONE 'Europe/London', 'FMDD Mon YYYY "at" HH24:MI'), ' in database ', cpis.html(current_database()), '. Nobody is named. Numbers of children, accesses and notices are rounded to 5, each by itself, so that they do not quite add up; 1 to 7 is not said closer, nor is a lag of so few, or a share of fewer than 100. Records of submissions, what retention removed and the events of the ledger are counted exactly.</p><nav aria-label="Sections"><ul>',
 		(SELECT string_agg('<li><a href="#' || sections[n][1] || '">' || sections[n][2] || '</a></li>', '' ORDER BY n) FROM generate_subscripts(sections, 1) AS n),
 		'</ul></nav></header>', E'\n', '<main id="main">',
 		cpis.report_headlines(from_date, to_date), cpis.report_accesses(from_date, to_date), cpis.report_notices(from_date, to_date), cpis.report_attendance(from_date, to_date),

@@ -14,7 +14,7 @@
  * TABLE AS and what changes rows, which is to have read them too, bar a plain INSERT;
  * ProcessUtility sees COPY table TO.  Through the extension comes what its functions read
  * (own_change.c, own_function.c), and what is read through its views alone that record it
- * themselves (trail_read.c) or show nobody.  A materialized view, and a rewrite rule of a table,
+ * themselves (trail_read.c) or show nobody.  A materialized view, and a rewrite rule of a table or a view,
  * keep what they read for others, and read as their owner like a view, so what they read is always
  * recorded.  EXPLAIN reads nothing.  Parallel workers read what
  * their leader has recorded; a function in one that reads by itself fails.  A transaction that
@@ -50,12 +50,12 @@
 #include "parser/parsetree.h"
 #include "relation.h"
 #include "request.h"
+#include "rewrite/prs2lock.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 #include "watched.h"
 
 bool		cpis_record_direct_reads = true;
@@ -149,19 +149,20 @@ has_watched_parent(PlannedStmt *statement, int index)
 }
 
 /*
- * May a rewrite rule of this table have added to the statement?  What it reads is read as the
- * table's owner, like what a view reads.
+ * May a rewrite rule of this relation, other than that of a view's SELECT, have added to the
+ * statement?  What it reads is read as the relation's owner, like what a view reads.
  */
 static bool
-has_rules(Oid oid)
+has_rules(Oid oid, char relkind)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+	Relation	relation = RelationIdGetRelation(oid);
 	bool		result;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!RelationIsValid(relation))
 		return false;
-	result = ((Form_pg_class) GETSTRUCT(tuple))->relhasrules;
-	ReleaseSysCache(tuple);
+	result = relation->rd_rules != NULL &&
+		relation->rd_rules->numLocks > (relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW ? 1 : 0);
+	RelationClose(relation);
 	return result;
 }
 
@@ -175,7 +176,7 @@ note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index
 	int			what = Watched(RelationRelationId, entry->relid, name);
 	Oid			whose = InvalidOid;
 
-	if (entry->relkind != RELKIND_VIEW && entry->relkind != RELKIND_MATVIEW && has_rules(entry->relid))
+	if (has_rules(entry->relid, entry->relkind))
 		reads->directly = true;
 	if ((what & WATCHED_VIEW) != 0)
 		reads->views = true;
@@ -346,11 +347,17 @@ check_copy(CopyStmt *copy)
 }
 
 /*
- * Does it fill a materialized view?
+ * Does it fill a materialized view?  EXPLAIN ANALYZE of what makes one does.
  */
 static bool
 stores(const Node *statement)
 {
+	if (IsA(statement, ExplainStmt))
+	{
+		const Query *query = (const Query *) ((const ExplainStmt *) statement)->query;
+
+		statement = IsA(query, Query) && query->utilityStmt != NULL ? query->utilityStmt : statement;
+	}
 	return IsA(statement, RefreshMatViewStmt) ||
 		(IsA(statement, CreateTableAsStmt) && ((const CreateTableAsStmt *) statement)->objtype == OBJECT_MATVIEW);
 }

@@ -73,6 +73,7 @@ typedef struct Access
 	char	   *organisation;
 	char	   *care_setting;
 	bool		by_device;
+	char	   *system_id;		/* which, where it was a device */
 } Access;
 
 /* What is read, and how. */
@@ -309,6 +310,7 @@ make_access(const Source *source)
 	access->organisation = CpisTextAttribute(tuple, descriptor, AUDIT_ORGANISATION);
 	access->care_setting = CpisTextAttribute(tuple, descriptor, AUDIT_CARE_SETTING);
 	access->by_device = text_is(tuple, descriptor, AUDIT_DETAIL, DEVICE_DETAIL);
+	access->system_id = CpisTextAttribute(tuple, descriptor, AUDIT_SYSTEM_ID);
 	return access;
 }
 
@@ -360,10 +362,13 @@ judge_access(Access *access, HTAB *workers, TimestampTz read_from, bool all_read
 	bool		found;
 	TimestampTz before;
 
-	/* An identifier and a name that are spelt alike are not the same. */
-	snprintf(name, sizeof(name), "%s %c %s", access->organisation,
-			 access->worker_id != NULL ? 'i' : 'n',
-			 access->worker_id != NULL ? access->worker_id : access->worker_name);
+	/* An identifier and a name that are spelt alike are not the same, nor is a device whom it acts for. */
+	if (access->by_device)
+		snprintf(name, sizeof(name), "%s d %s", access->organisation, access->system_id);
+	else
+		snprintf(name, sizeof(name), "%s %c %s", access->organisation,
+				 access->worker_id != NULL ? 'i' : 'n',
+				 access->worker_id != NULL ? access->worker_id : access->worker_name);
 	worker = hash_search(workers, name, HASH_ENTER, &found);
 	if (!found)
 		worker->known = false;

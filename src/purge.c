@@ -17,7 +17,7 @@
  *	   certify it (purge_batch.c); and commit.
  *
  * Where summarising fails, or waits longer than LOCK_PATIENCE_MS for its turn, the purge goes on:
- * what authorities have sent has its term, and its answers were summarised by any purge since.
+ * what authorities have sent has its term, and goes with its answers summarised; months stay.
  *
  * An error that concerns no single row - the event cannot be recorded, the
  * statement is cancelled - ends the purge; what was committed stays removed, and
@@ -52,6 +52,7 @@
 #include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
 #include "submission.h"
 #include "summary.h"
 #include "utils/datum.h"
@@ -79,7 +80,7 @@ PG_FUNCTION_INFO_V1(cpis_purge);
 #define PAGES_MOST 2048
 
 /* How long summarising waits for a lock. */
-#define LOCK_PATIENCE_MS "5000"
+#define LOCK_PATIENCE_MS 5000
 
 /* How often to say how far it is. */
 #define REPORT_EVERY_US (5 * INT64CONST(1000000))
@@ -403,8 +404,9 @@ summarise(Purge *purge)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		(void) set_config_option("lock_timeout", LOCK_PATIENCE_MS, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+		if (LockTimeout == 0 || LockTimeout > LOCK_PATIENCE_MS)
+			(void) set_config_option("lock_timeout", CppAsString2(LOCK_PATIENCE_MS), PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_LOCAL, true, 0, false);
 		more = SummariseNext(&events);
 		ReleaseCurrentSubTransaction();
 	}

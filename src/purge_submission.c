@@ -10,7 +10,8 @@
  * authority, or on everything keeps the record; where a record gives something else
  * than a number, none on a number is on it.
  *
- * A batch is of one submission.  It takes locks in the order of DROP EXTENSION: on
+ * A batch is of one submission, whose answers are summarised with it (summary.c), if they are not
+ * yet.  It takes locks in the order of DROP EXTENSION: on
  * cpis.retention_policy (Share), cpis.submission_record (RowExclusive) and cpis.hold
  * (Share), so that who is just setting a term or placing a hold is waited for.
  *
@@ -28,6 +29,7 @@
 #include "reference.h"
 #include "retention.h"
 #include "storage/lmgr.h"
+#include "summary.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -191,6 +193,7 @@ PurgeSubmissionFind(SubmissionCursor *cursor, PurgeBatch *batch, int64 *held_bac
 	HoldsRead(&finding.holds, reading.snapshot);
 	ReadingEnd(&reading);
 	batch->holds = finding.holds.digest;
+	SummariseAnswers(submission.submission_id);
 	if (!find_records(&finding))
 	{
 		cursor->submission_id++;

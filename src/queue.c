@@ -67,7 +67,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#define QUEUE_NAME "cpis queue 8"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 9"	/* with the version of the layout */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */

@@ -142,6 +142,33 @@ SummariseAcknowledgements(void)
 }
 
 /*
+ * Append how records were answered of submissions that are not summarised: of all, or of one.  The purge has
+ * that done with the first records of a submission that it removes, whoever else summarises meanwhile: what that
+ * one has appended when it commits is there already.
+ */
+static void
+append_answers(int nargs, const Period *period)
+{
+	append(CPIS_ANSWER_SUMMARY, period, nargs,
+		   nargs == 0 ?
+		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
+		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission"
+		   " ON CONFLICT ON CONSTRAINT answer_summary_one_answer DO NOTHING" :
+		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
+		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission"
+		   " WHERE submission_id = $1"
+		   " ON CONFLICT ON CONSTRAINT answer_summary_one_answer DO NOTHING");
+}
+
+void
+SummariseAnswers(int64 submission_id)
+{
+	Period		period = {.values = {Int64GetDatum(submission_id)}, .nulls = {' ', ' ', ' '}};
+
+	append_answers(1, &period);
+}
+
+/*
  * Count unusual accesses, once a week: it reads the events of months.
  */
 static void
@@ -189,9 +216,7 @@ SummariseNext(int64 *events)
 		return true;
 	}
 	SummariseAcknowledgements();
-	append(CPIS_ANSWER_SUMMARY, NULL, 0,
-		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
-		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission");
+	append_answers(0, NULL);
 	summarise_unusual();
 	return false;
 }

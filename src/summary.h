@@ -11,5 +11,6 @@
 extern bool SummariseNext(int64 *events);
 extern int64 SummaryFirstMissing(void);
 extern void SummariseAcknowledgements(void);
+extern void SummariseAnswers(int64 submission_id);
 
 #endif							/* CPIS_SUMMARY_H */

@@ -278,11 +278,13 @@ subtest 'databases: the extension is dropped and made again while a writer begin
 	$holder->query_safe('ROLLBACK');
 	$holder->quit;
 	is(finish_sql($drop)->{err}, '', 'it is dropped, and made again');
-	is(finish_sql($lookup)->{out}, '', 'the look-up is not answered');
-	like($lookup->{err}, qr/access event could not be recorded\nDETAIL:  The writer of the audit trail reported: extension "cpis" has been replaced\./, 'and is told why');
-	is($node->safe_psql('replaced', 'SELECT count(*) FROM cpis.audit_event'), 0, 'where nothing is recorded');
-	like(ask('replaced', lookup_sql(2, 'again')), qr/not in the register/, 'whose trail begins anew: a look-up');
-	is($node->safe_psql('replaced', 'SELECT event_id, outcome, request_id FROM cpis.audit_event'), '0|refused|again', 'is recorded there');
+	finish_sql($lookup);
+	# The writer has met the one that was dropped, or, if it began later, the other alone.
+	like($lookup->{err}, qr/access event could not be recorded\nDETAIL:  The writer of the audit trail reported: extension "cpis" has been replaced\./, 'the look-up is told why it is not answered')
+	  if $lookup->{out} eq '';
+	is(events($node, 'replaced', 'found', 'replaced'), $lookup->{out} eq '' ? 0 : 1, 'recorded if it is answered');
+	like(ask('replaced', lookup_sql(2, 'again')), qr/not in the register/, 'the trail begins anew: a look-up');
+	is($node->safe_psql('replaced', q{SELECT outcome FROM cpis.audit_event WHERE request_id = 'again'}), 'refused', 'is recorded there');
 };
 
 subtest 'databases: two at once, library preloaded' => sub {

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-my $node = new_server('attempts', conf => "max_prepared_transactions = 2\nwal_level = logical\nmax_wal_senders = 1\n");
+my $node = new_server('attempts', conf => "max_prepared_transactions = 2\nwal_level = logical\nmax_wal_senders = 10\n");
 my $force = force_parallel($node);
 
 sub answer

@@ -114,14 +114,21 @@ subtest 'every way of reading is recorded, once' => sub {
 	like($apart->{err}, qr/directly in a parallel worker/, 'and fails');
 	is(leaves('SELECT apart() FROM other')->{n}, 1, 'elsewhere it is recorded');
 	# What is kept for others besides a view that is recorded, or shows nobody.
+	answer(q{CREATE RULE peep AS ON INSERT TO cpis.analyst_register DO INSTEAD SELECT p.plan_id FROM cpis.plan p;
+		CREATE RULE keep AS ON DELETE TO cpis.analyst_register DO INSTEAD INSERT INTO kept SELECT p.plan_id FROM cpis.plan p;
+		GRANT SELECT, INSERT, DELETE ON cpis.analyst_register TO visitor; GRANT USAGE ON SCHEMA cpis TO visitor});
 	foreach my $way ([ 'UPDATE door SET i = 2', 'read cpis.plan, cpis.audit_event', 'visitor' ], [ 'DELETE FROM door', 'read cpis.audit_event', 'visitor' ],
 		[ 'REFRESH MATERIALIZED VIEW stored_besides', $plan ], [ 'REFRESH MATERIALIZED VIEW stored_workers', 'read cpis.audit_event' ],
+		[ q{INSERT INTO cpis.analyst_register (plan_type) VALUES ('x')}, $plan, 'visitor' ], [ q{INSERT INTO cpis.analyst_register (plan_type) VALUES ('x')}, $plan ],
+		[ 'DELETE FROM cpis.analyst_register', $plan, 'visitor' ],
+		[ 'EXPLAIN (ANALYZE, COSTS off) CREATE MATERIALIZED VIEW n AS SELECT w.worker FROM cpis.worker_access w, cpis.analyst_register; DROP MATERIALIZED VIEW n', 'read cpis.audit_event' ],
 		[ 'CREATE MATERIALIZED VIEW n AS SELECT w.worker FROM cpis.worker_access w, cpis.analyst_register; DROP MATERIALIZED VIEW n', 'read cpis.audit_event' ])
 	{
 		my ($sql, $detail, $user) = @$way;
 		my $left = leaves($sql, user => $user);
 		is("$left->{n} $left->{detail}", "1 $detail", $sql) or diag($left->{err});
 	}
+	answer('DROP RULE peep ON cpis.analyst_register; DROP RULE keep ON cpis.analyst_register; REVOKE ALL ON cpis.analyst_register FROM visitor');
 	# A table that is rewritten gets another TOAST table, with rows that were there.
 	my $left = leaves(q{BEGIN; ALTER TABLE cpis.submission_record SET UNLOGGED;
 		SELECT format('SELECT count(*) FROM %s', reltoastrelid::regclass) FROM pg_class WHERE oid = 'cpis.submission_record'::regclass \gexec

@@ -251,10 +251,35 @@ like($err, qr/permission denied for function cpis_summarise/, 'analysts do not s
 like($err, qr/duplicate key value violates unique constraint "summary_first_event_key"/, 'an older snapshot counts nothing twice');
 agree('after that');
 
+# What was sent goes in time, whoever keeps summaries from being made, and never without its answers.
+answer(q{
+	CREATE TEMP TABLE opened AS SELECT cpis_submission_open('E06000002', 'delta') AS id;
+	INSERT INTO cpis.submission_record (nhs_number, plan_type, start_date) VALUES ('no number', 'child_protection', '2024-01-01'), ('9990000018', 'no plan', '2024-01-01');
+	SELECT cpis_submission_apply(id) FROM opened});
+my $answers = "SELECT record_code, detail_code, field, sum(records) FROM cpis.analyst_answer WHERE local_authority = 'E06000002' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3";
+my $answered = answer($answers);
+like($answered, qr/\A(?:CPR\d+\|.*\n?)+\z/, 'answered');
+set_clock('2024-08-10 12:00:00');
+answer(q{GRANT TRIGGER ON cpis.summary TO meddler; GRANT CREATE ON SCHEMA public TO meddler; SET ROLE meddler;
+	CREATE FUNCTION in_the_way() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+	CREATE TRIGGER in_the_way BEFORE INSERT ON cpis.summary FOR EACH ROW EXECUTE FUNCTION in_the_way()});
+($rc, $out, $err) = $node->psql('postgres', 'CALL cpis_purge()');
+like($err, qr/could not summarise the trail\n.*SQLSTATE 55000/, 'who is in the way of summaries');
+is(answer("SELECT count(*) FROM cpis.submission_record r JOIN cpis.submission s USING (submission_id) WHERE s.local_authority = 'E06000002'"), 0, 'is in the way of no removal');
+is(answer($answers), $answered, 'and answers are told as before');
+answer('DROP TRIGGER in_the_way ON cpis.summary');
+answer('SELECT cpis_summarise()');
+is(answer($answers), $answered, 'once');
+
 # A purge compiles nothing, whatever it costs.
 my $session = $node->background_psql('postgres');
 my $pid = $session->query_safe('SELECT pg_backend_pid()');
 $session->query_safe('SET client_min_messages = error; SET jit_above_cost = 0; CALL cpis_purge()');
+my $compiling = $node->background_psql('postgres');
+my $other_pid = $compiling->query_safe('SELECT pg_backend_pid()');
+$compiling->query_safe('SET jit_above_cost = 0; SELECT count(*) FROM pg_class');
+note 'this server has no JIT' if slurp_file("/proc/$other_pid/maps") !~ /llvmjit\.so/;
+$compiling->quit;
 unlike(slurp_file("/proc/$pid/maps"), qr/llvmjit\.so/, 'purge, and summaries with it, do without JIT');
 $session->quit;
 is(answer('SELECT problem FROM cpis_audit_verify()'), '', 'the trail is whole');

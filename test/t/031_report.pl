@@ -186,4 +186,6 @@ foreach (
 	my ($rc, $out, $err) = $node->psql('postgres', $statement, extra_params => [ '-U', $role ]);
 	like($err, $error, "$role: $statement");
 }
+set_clock('2026-03-09 12:00:00');
+like(report('2026-03-01', '2026-03-09'), qr/<p>(?:1 authority has|\d+ authorities have) notices that have waited for more than a day now\.<\/p>/, 'how long so few wait is not said');
 done_testing();
