@@ -281,7 +281,8 @@ BEGIN ATOMIC
 					cpis.report_percent(m.within_hour, m.notices), cpis.report_percent(m.within_day, m.notices)] ORDER BY m.month) FROM month m))
 			|| (SELECT '<p>' || CASE WHEN count(*) = 0 THEN 'No authority has notices that have waited for more than a day.'
 				ELSE cpis.report_number(count(*)) || CASE count(*) WHEN 1 THEN ' authority has' ELSE ' authorities have' END || ' notices that have waited for more than a day now'
-					|| COALESCE(', the oldest of one that has more than 7 for ' || cpis.report_lag(max(e.lag) FILTER (WHERE cpis.told(e.unacknowledged) > 0)), '') || '.' END || '</p>' FROM cpis_notification_escalation e),
+					|| CASE WHEN max(cpis.told(e.unacknowledged)) > 0
+						THEN ', the oldest of one that has more than 7 for ' || cpis.report_lag(max(e.lag) FILTER (WHERE cpis.told(e.unacknowledged) > 0)) ELSE '' END || '.' END || '</p>' FROM cpis_notification_escalation e),
 			'cpis.analyst_notice, cpis.analyst_acknowledgement, cpis_notification_escalation.');
 END;
 COMMENT ON FUNCTION cpis.report_notices(date, date) IS 'sections of the report: notices by authority, and their lag';

@@ -187,5 +187,6 @@ foreach (
 	like($err, $error, "$role: $statement");
 }
 set_clock('2026-03-09 12:00:00');
-like(report('2026-03-01', '2026-03-09'), qr/<p>(?:1 authority has|\d+ authorities have) notices that have waited for more than a day now\.<\/p>/, 'how long so few wait is not said');
+my ($waiting) = report('2026-03-01', '2026-03-09') =~ /(<p>[^<]* waited for more than a day[^<]*<\/p>)/;
+like($waiting, qr/<p>(?:1 authority has|\d+ authorities have) notices that have waited for more than a day now\.<\/p>/, 'how long so few wait is not said');
 done_testing();
