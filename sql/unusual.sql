@@ -178,7 +178,7 @@ COMMENT ON COLUMN cpis.unusual_hours.event_id IS 'number of the event';
 
 /*
  * Far is where an organisation hardly ever looks: of what it found in 122 days, 100 accesses or
- * more, fewer than 1 in 100 were of this authority.
+ * more, fewer than 1 in 100 were of this authority.  Flags and silent look-ups count while their plans are held.
  */
 CREATE VIEW cpis.distance_case AS
 	WITH led AS (

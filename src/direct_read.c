@@ -25,7 +25,7 @@
  * That they are not recorded any more is recorded (direct_read_switch.c).  Besides, with
  * cpis.record_direct_reads off, the first such statement in a database is recorded, with
  * that it is off, and no further ones until it is on again.  The queue keeps in mind whether
- * that was recorded, until the server ends.
+ * that was recorded, until the server ends, or the database's place there goes to another.
  *
  * Nothing is locked but the table of a COPY, as COPY itself does.
  *

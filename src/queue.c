@@ -67,7 +67,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
-#define QUEUE_NAME "cpis queue 9"	/* with the version of the layout */
+#define QUEUE_NAME "cpis queue 9"	/* with the version of what is in it */
 #define QUEUE_DATABASES 128
 
 /* A started writer that has not shown itself for so long may be given up. */
@@ -312,7 +312,8 @@ wake_writer(int proc_number)
 /*
  * The entry of this process's database, or NULL where there is none and either
  * "create" is false or the table is full.  An entry nobody uses gives way when
- * the table is full: the database may be gone, and only counters are lost.
+ * the table is full: the database may be gone, and only counters are lost, and
+ * that it was recorded that direct reads are not.
  * Caller holds the lock.
  */
 static QueueDatabase *
