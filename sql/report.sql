@@ -10,8 +10,8 @@
  * INVOKER: it shows who calls it nothing that those would not.
  *
  * The page goes to people who see no more than it.  So all its numbers of children, accesses and notices, sums
- * included, but for the size of the ledger, are told as cpis.told() tells them, each by itself, for from exact ones beside them those that are not said
- * would follow.  Shares, orders, lengths and lags are of what is told, too: a mean and a longest lag that agree would
+ * included, but for the size of the ledger, are told as cpis.told() tells them, each by itself, for from exact
+ * ones beside them those that are not said would follow.  Shares, orders, lengths and lags are of what is told, too: a mean and a longest lag that agree would
  * say that there was one notice.  Functions take numbers that are told, or cpis.report_told() tells them.
  */
 CREATE FUNCTION cpis.html(content text) RETURNS text

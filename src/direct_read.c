@@ -153,13 +153,15 @@ has_watched_parent(PlannedStmt *statement, int index)
  * statement?  What it reads is read as the relation's owner, like what a view reads.
  */
 static bool
-has_rules(Oid oid, char relkind)
+has_rules(Oid oid)
 {
 	Relation	relation = RelationIdGetRelation(oid);
+	char		relkind;
 	bool		result;
 
 	if (!RelationIsValid(relation))
 		return false;
+	relkind = relation->rd_rel->relkind;
 	result = relation->rd_rules != NULL &&
 		relation->rd_rules->numLocks > (relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW ? 1 : 0);
 	RelationClose(relation);
@@ -176,7 +178,7 @@ note_entry(Reads *reads, PlannedStmt *statement, RangeTblEntry *entry, int index
 	int			what = Watched(RelationRelationId, entry->relid, name);
 	Oid			whose = InvalidOid;
 
-	if (has_rules(entry->relid, entry->relkind))
+	if (has_rules(entry->relid))
 		reads->directly = true;
 	if ((what & WATCHED_VIEW) != 0)
 		reads->views = true;

@@ -358,17 +358,29 @@ static void
 judge_access(Access *access, HTAB *workers, TimestampTz read_from, bool all_read)
 {
 	char		name[sizeof(((Worker *) NULL)->name)];
+	char		kind;
+	const char *who;
 	Worker	   *worker;
 	bool		found;
 	TimestampTz before;
 
 	/* An identifier and a name that are spelt alike are not the same, nor is a device whom it acts for. */
 	if (access->by_device)
-		snprintf(name, sizeof(name), "%s d %s", access->organisation, access->system_id);
+	{
+		kind = 'd';
+		who = access->system_id;
+	}
+	else if (access->worker_id != NULL)
+	{
+		kind = 'i';
+		who = access->worker_id;
+	}
 	else
-		snprintf(name, sizeof(name), "%s %c %s", access->organisation,
-				 access->worker_id != NULL ? 'i' : 'n',
-				 access->worker_id != NULL ? access->worker_id : access->worker_name);
+	{
+		kind = 'n';
+		who = access->worker_name;
+	}
+	snprintf(name, sizeof(name), "%s %c %s", access->organisation, kind, who);
 	worker = hash_search(workers, name, HASH_ENTER, &found);
 	if (!found)
 		worker->known = false;

@@ -43,7 +43,8 @@
  * exactly one side wins: either the requester learns the answer, or the slot
  * is the writer's to free.  A requester that abandons a slot reserves another.
  * There are two slots for each possible backend: one in use, and one abandoned
- * to a writer that is stuck.
+ * to a writer that is stuck.  Stuck writers of several databases may have more,
+ * and who then finds none is refused.
  *
  * Errors and exits.  A callback at process exit withdraws the backend's slot,
  * and for a writer fails what it has taken, marks the database as having no

@@ -142,30 +142,29 @@ SummariseAcknowledgements(void)
 }
 
 /*
- * Append how records were answered of submissions that are not summarised: of all, or of one.  The purge has
- * that done with the first records of a submission that it removes, whoever else summarises meanwhile: what that
- * one has appended when it commits is there already.
+ * Append how records were answered of submissions that are not summarised: of the one that the period gives
+ * in place of its first event, or of all.  Somebody else may do so meanwhile: what that one has appended when it
+ * commits is there already.
  */
 static void
-append_answers(int nargs, const Period *period)
+append_answers(const Period *period)
 {
-	append(CPIS_ANSWER_SUMMARY, period, nargs,
-		   nargs == 0 ?
+	append(CPIS_ANSWER_SUMMARY, period, 1,
 		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
 		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission"
-		   " ON CONFLICT ON CONSTRAINT answer_summary_one_answer DO NOTHING" :
-		   "INSERT INTO cpis.answer_summary (submission_id, record_code, detail_code, field, records)"
-		   " SELECT submission_id, record_code, detail_code, field, records FROM cpis.answer_of_submission"
-		   " WHERE submission_id = $1"
+		   " WHERE $1 IS NULL OR submission_id = $1"
 		   " ON CONFLICT ON CONSTRAINT answer_summary_one_answer DO NOTHING");
 }
 
+/*
+ * The same, of one submission: the purge has that done with the records that it removes.
+ */
 void
 SummariseAnswers(int64 submission_id)
 {
-	Period		period = {.values = {Int64GetDatum(submission_id)}, .nulls = {' ', ' ', ' '}};
+	Period		period = {.values = {Int64GetDatum(submission_id)}, .nulls = {' ', 'n', 'n'}};
 
-	append_answers(1, &period);
+	append_answers(&period);
 }
 
 /*
@@ -200,6 +199,7 @@ summarise_unusual(void)
 bool
 SummariseNext(int64 *events)
 {
+	static const Period all = {.nulls = {'n', 'n', 'n'}};
 	OwnChange	as_owner = {.table = CpisRelationOid(CPIS_SUMMARY)};
 	Period		period;
 
@@ -216,7 +216,7 @@ SummariseNext(int64 *events)
 		return true;
 	}
 	SummariseAcknowledgements();
-	append_answers(0, NULL);
+	append_answers(&all);
 	summarise_unusual();
 	return false;
 }
